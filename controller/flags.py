@@ -1,0 +1,30 @@
+"""The command line's flags, made from the settings model: one for each setting."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from controller.settings import PREFIX, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings_flags(command: F) -> F:
+    """Give a click command a flag for each setting; values are checked by the settings model."""
+    for name, field in reversed(Settings.model_fields.items()):
+        flag = f"--{name.replace('_', '-')}"
+        help_text = _help(name, field)
+        command = click.option(flag, name, default=None, metavar="VALUE", help=help_text)(command)
+    return command
+
+
+def _help(name: str, field: FieldInfo) -> str:
+    text = f"{field.description} [{PREFIX}{name.upper()}"
+    default = field.default
+    if default is PydanticUndefined or default is None:
+        return text + "]"
+    shown = ",".join(default) if isinstance(default, tuple) else str(default)
+    return f"{text}; default: {shown or 'empty'}]"

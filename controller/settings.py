@@ -1,0 +1,260 @@
+"""Every setting once: name, default, unit, bounds and help.
+
+The environment variables (prefix ``CHALLENGE_``), the command line's flags and its help are all
+made from this one model. It must not read anything but the environment and the flags handed in.
+"""
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "CHALLENGE_"
+LAST_PORT = 65535
+LOG_LEVELS = Literal["debug", "info", "warning", "error"]
+NAME = r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$"
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; the text names variable, value and what was expected."""
+
+
+class Settings(BaseSettings):
+    """The controller's settings; each field is also ``CHALLENGE_<NAME>`` and ``--<name>``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, validate_default=True
+    )
+
+    node_name: str = Field(
+        default_factory=lambda: socket.gethostname().lower(),
+        pattern=NAME,
+        description="Name of this node, and of its ChallengeNode (default: the host name).",
+    )
+    installation: str = Field(
+        "default",
+        pattern=NAME,
+        max_length=40,
+        description="Name of this installation; two of them can share an engine.",
+    )
+    kubeconfig: Path | None = Field(
+        None,
+        description="Kubeconfig file; without it $KUBECONFIG, the pod's service account, or "
+        "~/.kube/config, in this order.",
+    )
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Namespaces served, comma-separated; empty for all of them.",
+    )
+    controller_namespace: str = Field(
+        "challenge-system",
+        pattern=NAME,
+        description="Namespace of the controller's own Leases.",
+    )
+    docker_host: str = Field(
+        default_factory=lambda: os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
+        pattern=r"^unix:///.+",
+        description="The local engine's socket, unix://PATH (default: $DOCKER_HOST, else "
+        "unix:///var/run/docker.sock).",
+    )
+    docker_timeout: Seconds = Field(
+        60.0, description="Longest wait for one answer of the engine, in seconds."
+    )
+    state_dir: Path = Field(
+        Path("/var/lib/challenge-controller"),
+        description="Folder of the node's ledger and lock file.",
+    )
+    ports: str = Field(
+        "10000-29999",
+        description="Host ports handed out, FIRST-LAST, both included.",
+    )
+    interface: str = Field(
+        "0.0.0.0",
+        description="IP address of the host on which instances' ports are bound.",
+    )
+    public_address: str = Field(
+        "",
+        max_length=253,
+        description="Host name or IP address that players are told (default: the address from "
+        "which this host reaches the API server).",
+    )
+    shared_subnets: str = Field(
+        "10.212.0.0/18",
+        description="IPv4 range of the bridges that single-container instances share, a /22 each.",
+    )
+    instance_subnets: str = Field(
+        "10.213.0.0/16",
+        description="IPv4 range of the networks of multi-container instances, a /27 each.",
+    )
+    concurrent_launches: Annotated[int | Literal["auto"], Field(union_mode="left_to_right")] = (
+        Field(
+            2,
+            description="Launches and removals at most at a time on a node, 1 to 64, or auto for "
+            "the number of CPUs.",
+        )
+    )
+    concurrent_pulls: int = Field(
+        2, ge=1, le=64, description="Image pulls at most at a time on a node."
+    )
+    launch_timeout: Seconds = Field(
+        120.0, description="Longest time that one launch may hold its slot, in seconds."
+    )
+    prune_age: str = Field(
+        "1h",
+        description="Time to live of an instance that says nothing itself, e.g. 90s, 45m, 1h30m; "
+        "0 for ever.",
+    )
+    resync_interval: Seconds = Field(
+        60.0,
+        description="Seconds between two complete comparisons of API server, ledger and engine.",
+    )
+    restart_budget: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        description="Restarts of a container before its instance is CrashLoop.",
+    )
+    backoff_initial: Seconds = Field(
+        1.0, description="First wait after a failed launch or reconcile, in seconds; doubles."
+    )
+    backoff_maximum: Seconds = Field(
+        300.0, description="Longest wait after a failed launch or reconcile, in seconds."
+    )
+    default_cpu: str = Field(
+        "1", description="CPU limit of a container that names none, as Kubernetes writes it."
+    )
+    default_memory: str = Field("512Mi", description="Memory limit of a container that names none.")
+    default_pids: int = Field(
+        256, ge=16, le=1_000_000, description="Process limit of a container that names none."
+    )
+    allowed_capabilities: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("LINUX_IMMUTABLE",),
+        description="Linux capabilities that a template may add, comma-separated.",
+    )
+    max_instances: int = Field(
+        100_000, ge=1, le=1_000_000, description="Instances at most on this node."
+    )
+    ledger_wal: bool = Field(
+        True, description="Keep the ledger in SQLite's WAL mode; off on network file systems."
+    )
+    ledger_busy_timeout: Seconds = Field(
+        5.0, description="Longest wait for another process' lock on the ledger, in seconds."
+    )
+    ledger_synchronous: Literal["OFF", "NORMAL", "FULL", "EXTRA"] = Field(
+        "NORMAL", description="SQLite's synchronous level of the ledger."
+    )
+    node_lease_duration: int = Field(
+        40,
+        ge=4,
+        le=3600,
+        description="Seconds after which a silent node counts as lost; renewed at a quarter of it.",
+    )
+    manager_lease_duration: int = Field(
+        15,
+        ge=2,
+        le=3600,
+        description="Seconds after which another manager takes over from a silent one.",
+    )
+    log_level: LOG_LEVELS = Field("info", description="Least severe level that is logged.")
+
+    @field_validator("namespaces", "allowed_capabilities", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("ports")
+    @classmethod
+    def _port_range(cls, value: str) -> str:
+        first, dash, last = value.partition("-")
+        if not (dash and first.strip().isdecimal() and last.strip().isdecimal()):
+            raise ValueError("expected FIRST-LAST, e.g. 10000-29999")
+        if not 1 <= int(first) <= int(last) <= LAST_PORT:
+            raise ValueError(f"expected 1 <= FIRST <= LAST <= {LAST_PORT}")
+        return f"{int(first)}-{int(last)}"
+
+    @field_validator("interface")
+    @classmethod
+    def _ip_address(cls, value: str) -> str:
+        return str(ipaddress.ip_address(value))
+
+    @field_validator("shared_subnets", "instance_subnets")
+    @classmethod
+    def _ipv4_network(cls, value: str, info: Any) -> str:
+        longest = 22 if info.field_name == "shared_subnets" else 27
+        network = ipaddress.IPv4Network(value)
+        if network.prefixlen > longest:
+            raise ValueError(f"expected an IPv4 range of /{longest} or larger")
+        return str(network)
+
+    @field_validator("concurrent_launches")
+    @classmethod
+    def _launches(cls, value: int | str) -> int | str:
+        if value != "auto" and not 1 <= int(value) <= 64:
+            raise ValueError("expected a whole number from 1 to 64, or auto")
+        return value
+
+    @field_validator("default_cpu", "default_memory", "prune_age")
+    @classmethod
+    def _kubernetes_quantity(cls, value: str, info: Any) -> str:
+        from controller.api import meta
+
+        parse = {
+            "default_cpu": meta.parse_cpu,
+            "default_memory": meta.parse_memory,
+            "prune_age": meta.parse_duration,
+        }[info.field_name]
+        parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _subnets_apart(self) -> Self:
+        shared = ipaddress.IPv4Network(self.shared_subnets)
+        if shared.overlaps(ipaddress.IPv4Network(self.instance_subnets)):
+            raise ValueError(
+                f"{PREFIX}SHARED_SUBNETS={self.shared_subnets} and "
+                f"{PREFIX}INSTANCE_SUBNETS={self.instance_subnets} overlap; expected two ranges "
+                "apart from each other"
+            )
+        return self
+
+    @property
+    def port_range(self) -> range:
+        """The host ports handed out."""
+        first, _, last = self.ports.partition("-")
+        return range(int(first), int(last) + 1)
+
+    @property
+    def launches(self) -> int:
+        """The launch gate's size as a number."""
+        if self.concurrent_launches == "auto":
+            return min(64, os.cpu_count() or 1)
+        return self.concurrent_launches
+
+
+def load(flags: dict[str, Any] | None = None) -> Settings:
+    """Read the settings from the environment, flags first.
+
+    Raises SettingsError, which has a line for each wrong setting: variable, value and what was
+    expected.
+    """
+    try:
+        return Settings(**{k: v for k, v in (flags or {}).items() if v is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_complaint(e) for e in error.errors())) from None
+
+
+def _complaint(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    expected = message if message.startswith("expected") else f"expected: {message}"
+    return f"{PREFIX}{name.upper()}={error['input']!r}: {expected}"
