@@ -1,0 +1,215 @@
+"""The one API client of a process: typed paths, plain dictionaries, typed errors.
+
+A thin door over kubernetes' asyncio client, which brings the kubeconfig, TLS and tokens. It
+retries nothing: who calls knows what a repetition would mean.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client as kubernetes_client
+from kubernetes.aio import config as kubernetes_config
+
+from controller.api.meta import GROUP, VERSION
+from controller.cluster import errors
+
+Object = dict[str, Any]
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+
+REQUEST_TIMEOUT: Final = 30.0
+"""Longest wait for one answer, in seconds: a LIST of 10,000 instances takes about 3."""
+PAGE: Final = 500
+"""Objects in one answer of a LIST; kube-apiserver's own clients use the same."""
+CONNECTIONS: Final = 64
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A resource of the API server: where it lives and how it is called."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    def path(self, name: str = "", namespace: str = "", subresource: str = "") -> str:
+        """Path of an object, or of the collection when no name is given."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/" + "/".join(parts)
+
+    @property
+    def api_version(self) -> str:
+        """``group/version``, as manifests have it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+INSTANCES: Final = Kind(GROUP, VERSION, "challengeinstances", "ChallengeInstance")
+CHALLENGES: Final = Kind(GROUP, VERSION, "challenges", "Challenge")
+NODES: Final = Kind(GROUP, VERSION, "challengenodes", "ChallengeNode", namespaced=False)
+LEASES: Final = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+EVENTS: Final = Kind("", "v1", "events", "Event")
+SECRETS: Final = Kind("", "v1", "secrets", "Secret")
+CONFIG_MAPS: Final = Kind("", "v1", "configmaps", "ConfigMap")
+NAMESPACES: Final = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
+
+
+class Cluster:
+    """One API server, reached with one set of credentials."""
+
+    def __init__(self, api: kubernetes_client.ApiClient) -> None:
+        """Take an API client over; ``close`` closes it."""
+        self._api = api
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path | None = None) -> "Cluster":
+        """Load the credentials; sends no request.
+
+        Raises ConfigurationError when there is no usable kubeconfig or service account.
+        """
+        configuration = kubernetes_client.Configuration()
+        configuration.connection_pool_maxsize = CONNECTIONS
+        file = kubeconfig or os.environ.get("KUBECONFIG")
+        try:
+            if not file and "KUBERNETES_SERVICE_HOST" in os.environ:
+                kubernetes_config.load_incluster_config(client_configuration=configuration)
+            else:
+                await kubernetes_config.load_kube_config(
+                    config_file=str(file) if file else None, client_configuration=configuration
+                )
+        except (kubernetes_config.ConfigException, OSError) as error:
+            source = file or "the pod's service account and ~/.kube/config"
+            raise ConfigurationError(f"No usable credentials in {source}: {error}") from None
+        return cls(kubernetes_client.ApiClient(configuration))
+
+    @property
+    def configuration(self) -> kubernetes_client.Configuration:
+        """Server, certificates and token, for those who must connect themselves (kopf)."""
+        return self._api.configuration
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._api.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        content_type: str = JSON,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Object:
+        """Send one request and return the answer's object.
+
+        Raises ApiError and its kinds; ApiUnavailable when there was no answer in ``timeout``
+        seconds.
+        """
+        headers = {"Accept": JSON, "Content-Type": content_type}
+        await self._authenticate(headers)
+        url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            response = await self._api.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=timeout
+            )
+            data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            said = str(error) or type(error).__name__
+            raise errors.ApiUnavailable(f"The API server does not answer: {said}") from None
+        answer = _decoded(data)
+        if response.status >= 400:
+            raise errors.from_status(response.status, answer, _retry_after(response))
+        return answer
+
+    async def _authenticate(self, headers: dict[str, str]) -> None:
+        for setting in (await self._api.configuration.auth_settings()).values():
+            if setting["value"]:
+                headers[setting["key"]] = setting["value"]
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
+        """Read one object; raises NotFound."""
+        return await self.request("GET", kind.path(name, namespace))
+
+    async def list(
+        self, kind: Kind, namespace: str = "", *, field_selector: str = ""
+    ) -> AsyncIterator[Object]:
+        """Read all objects of a kind, page by page."""
+        query = {"limit": str(PAGE)}
+        if field_selector:
+            query["fieldSelector"] = field_selector
+        while True:
+            answer = await self.request("GET", kind.path(namespace=namespace), query=query)
+            for item in answer.get("items") or []:
+                yield item
+            if not (more := answer.get("metadata", {}).get("continue")):
+                return
+            query["continue"] = more
+
+    async def create(self, kind: Kind, body: Object, namespace: str = "") -> Object:
+        """Create an object; raises Conflict when the name is taken."""
+        body = {"apiVersion": kind.api_version, "kind": kind.kind} | body
+        return await self.request("POST", kind.path(namespace=namespace), body)
+
+    async def replace(self, kind: Kind, body: Object, *, subresource: str = "") -> Object:
+        """Write a whole object; its resourceVersion is the precondition (Conflict)."""
+        meta = body["metadata"]
+        path = kind.path(meta["name"], meta.get("namespace", ""), subresource)
+        return await self.request("PUT", path, body)
+
+    async def merge(self, kind: Kind, name: str, patch: Object, namespace: str = "") -> Object:
+        """Change an object by a JSON merge patch (RFC 7386)."""
+        path = kind.path(name, namespace)
+        return await self.request("PATCH", path, patch, content_type=MERGE_PATCH)
+
+    async def apply(
+        self, kind: Kind, name: str, body: Object, namespace: str = "", *, manager: str
+    ) -> Object:
+        """Server-side apply as the field manager ``manager``, by force."""
+        body = {"apiVersion": kind.api_version, "kind": kind.kind} | body
+        query = {"fieldManager": manager, "force": "true"}
+        path = kind.path(name, namespace)
+        return await self.request("PATCH", path, body, query=query, content_type=APPLY_PATCH)
+
+    async def delete(
+        self, kind: Kind, name: str, namespace: str = "", *, uid: str = "", version: str = ""
+    ) -> None:
+        """Ask for an object's deletion; with preconditions on uid and resourceVersion."""
+        conditions = {"uid": uid, "resourceVersion": version}
+        preconditions = {key: value for key, value in conditions.items() if value}
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
+        await self.request("DELETE", kind.path(name, namespace), body)
+
+    async def identity(self) -> str:
+        """The cluster's identity: the uid of its kube-system namespace."""
+        namespace = await self.get(NAMESPACES, "kube-system")
+        return str(namespace["metadata"]["uid"])
+
+
+class ConfigurationError(Exception):
+    """There are no credentials to reach an API server with."""
+
+
+def _decoded(data: bytes) -> Object:
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        return {"message": data.decode(errors="replace")[:500].strip()}
+    return answer if isinstance(answer, dict) else {"message": str(answer)[:500]}
+
+
+def _retry_after(response: Any) -> float | None:
+    value = response.getheader("Retry-After")
+    return float(value) if value and str(value).isdecimal() else None

@@ -1,0 +1,44 @@
+"""The agent's finalizer on an instance: added before anything is made, removed after all is gone.
+
+It never touches finalizers of others.
+"""
+
+from typing import Final
+
+from controller.api.meta import FINALIZER
+from controller.cluster.client import INSTANCES, Cluster, Object
+
+FIELD_MANAGER: Final = "challenge-controller-finalizer"
+
+
+def held(instance: Object) -> bool:
+    """Whether the instance bears our finalizer."""
+    return FINALIZER in (instance["metadata"].get("finalizers") or [])
+
+
+async def add(cluster: Cluster, instance: Object) -> Object:
+    """Put our finalizer on the instance and return it as the server has it now.
+
+    Raises NotFound, Conflict or Invalid when it is gone, another one or being deleted: read it
+    again. The uid keeps the apply from creating an object that has just been deleted.
+    """
+    meta = instance["metadata"]
+    body = {
+        "metadata": {
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+            "finalizers": [FINALIZER],
+        }
+    }
+    return await cluster.apply(
+        INSTANCES, meta["name"], body, meta["namespace"], manager=FIELD_MANAGER
+    )
+
+
+async def remove(cluster: Cluster, instance: Object) -> None:
+    """Take our finalizer off; Conflict when the object has changed since it was read."""
+    meta = instance["metadata"]
+    rest = [name for name in meta.get("finalizers") or [] if name != FINALIZER]
+    patch = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": rest}}
+    await cluster.merge(INSTANCES, meta["name"], patch, meta["namespace"])

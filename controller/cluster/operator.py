@@ -1,0 +1,103 @@
+"""Kopf as the way in: an embedded operator, one per role, kept alive whatever the API server does.
+
+Kopf watches and calls the role's handlers; it posts nothing, adds no finalizer and writes no
+annotation. What its watch loses (it does, after a 410) the roles make good by their own resync.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any, Final
+
+import kopf
+
+from controller.cluster import signals
+from controller.cluster.client import Cluster, Kind
+
+logger = logging.getLogger(__name__)
+
+RESTART_DELAY: Final = 2.0
+"""Seconds before an operator that ended (a 401 does that) is started again."""
+
+
+class EndlessBackoff:
+    """Kopf's waits between tries while the API server is away: it shall never give up."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Short waits first, then one every 2 seconds for ever."""
+        yield from (0.1, 0.2, 0.5, 1.0)
+        while True:
+            yield 2.0
+
+
+def operator_settings(selectors: dict[Kind, str]) -> kopf.OperatorSettings:
+    """Kopf's settings for an event source; ``selectors`` are field selectors by kind."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.error_backoffs = EndlessBackoff()
+    settings.networking.request_timeout = 30
+    settings.watching.inactivity_timeout = 70
+    settings.process.ultimate_exiting_timeout = None
+    for kind, selector in selectors.items():
+        settings.watching.field_selectors[kind.group, kind.version, kind.plural] = selector
+    return settings
+
+
+async def serve(
+    name: str,
+    cluster: Cluster,
+    registry: kopf.OperatorRegistry,
+    *,
+    namespaces: tuple[str, ...] = (),
+    selectors: dict[Kind, str] | None = None,
+) -> None:
+    """Run an operator until cancelled; one that ends by itself is started again."""
+    kopf.on.login(registry=registry)(_login(cluster))
+    while True:
+        stop = asyncio.Event()
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=operator_settings(selectors or {}),
+            standalone=True,
+            stop_flag=stop,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+        )
+        signals.reinstall()
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                cause = None if task.cancelled() else task.exception()
+                logger.warning("The %s's watch ended (%s); starting it again", name, cause)
+        finally:
+            stop.set()
+            await _end(tasks)
+        await asyncio.sleep(RESTART_DELAY)
+
+
+async def _end(tasks: Any) -> None:
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _login(cluster: Cluster) -> Any:
+    configuration = cluster.configuration
+
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        header = await configuration.get_api_key_with_prefix("BearerToken", "authorization")
+        scheme, _separator, token = str(header or "").partition(" ")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            scheme=scheme or None,
+            token=token or None,
+        )
+
+    return login

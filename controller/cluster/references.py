@@ -1,0 +1,54 @@
+"""Values that containers take from Secrets and ConfigMaps.
+
+Only Secrets that their owner has labelled for this use are read out: who may create instances
+must not be able to print any other. A value never goes into an error, a log line or an event.
+"""
+
+import base64
+import binascii
+from typing import Final
+
+from controller.cluster.client import CONFIG_MAPS, SECRETS, Cluster, Kind
+from controller.cluster.errors import NotFound
+
+USE_LABEL: Final = "challenge-controller.io/use"
+
+
+class ReferenceMissing(Exception):
+    """A Secret, ConfigMap or key does not exist or may not be used; the text says which."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        """``kind`` is SECRETS or CONFIG_MAPS."""
+        super().__init__(message)
+        self.kind = kind
+
+
+async def secret_value(cluster: Cluster, namespace: str, name: str, key: str) -> str:
+    """The value of a Secret's key; raises ReferenceMissing."""
+    try:
+        secret = await cluster.get(SECRETS, name, namespace)
+    except NotFound:
+        raise ReferenceMissing(SECRETS, f"Secret {name!r} does not exist") from None
+    if (secret["metadata"].get("labels") or {}).get(USE_LABEL) != "true":
+        message = f'Secret {name!r} lacks the label {USE_LABEL}: "true", so it is not read'
+        raise ReferenceMissing(SECRETS, message)
+    data = secret.get("data") or {}
+    if key not in data:
+        raise ReferenceMissing(SECRETS, f"Secret {name!r} has no key {key!r}")
+    try:
+        return base64.b64decode(data[key]).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        message = f"Key {key!r} of Secret {name!r} is not text in UTF-8"
+        raise ReferenceMissing(SECRETS, message) from None
+
+
+async def config_map_value(cluster: Cluster, namespace: str, name: str, key: str) -> str:
+    """The value of a ConfigMap's key; raises ReferenceMissing."""
+    try:
+        config_map = await cluster.get(CONFIG_MAPS, name, namespace)
+    except NotFound:
+        raise ReferenceMissing(CONFIG_MAPS, f"ConfigMap {name!r} does not exist") from None
+    data = config_map.get("data") or {}
+    if key not in data:
+        raise ReferenceMissing(CONFIG_MAPS, f"ConfigMap {name!r} has no key {key!r}")
+    return str(data[key])
