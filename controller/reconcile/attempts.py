@@ -1,0 +1,60 @@
+"""What went wrong so far with each instance of this process, and when to try again.
+
+Kept in memory only: after a restart an instance has its whole budget again. Watch events wake an
+instance at any time; this is what keeps a failing launch from being tried at each of them.
+"""
+
+from dataclasses import dataclass
+
+from controller.reconcile.queue import Backoff
+from controller.reconcile.result import Failed
+
+
+@dataclass
+class _Record:
+    failures: int = 0
+    retry_at: float = 0.0
+    failed: Failed | None = None
+
+
+class Attempts:
+    """Failed attempts by uid; times are seconds of a monotonic clock handed in."""
+
+    def __init__(self, backoff: Backoff) -> None:
+        """``backoff`` gives the waits between two attempts."""
+        self._backoff = backoff
+        self._records: dict[str, _Record] = {}
+
+    def fail(
+        self, uid: str, reason: str, message: str, *, now: float, at_least: float = 0.0
+    ) -> Failed:
+        """Count a failure; the result says when the next attempt is due.
+
+        ``at_least`` is in seconds, where something else sets a later time than our own back-off.
+        """
+        record = self._records.setdefault(uid, _Record())
+        record.failures += 1
+        delay = max(at_least, self._backoff.delay(record.failures))
+        record.retry_at = now + delay
+        record.failed = Failed(reason, message, delay)
+        return record.failed
+
+    def pending(self, uid: str, *, now: float) -> Failed | None:
+        """The last failure while its wait lasts, with what is left of it; None when due."""
+        record = self._records.get(uid)
+        if record is None or record.failed is None or now >= record.retry_at:
+            return None
+        return Failed(record.failed.reason, record.failed.message, record.retry_at - now)
+
+    def last(self, uid: str) -> Failed | None:
+        """The last failure, due again or not; None when there was none since the last success."""
+        record = self._records.get(uid)
+        return record.failed if record else None
+
+    def delay(self, failures: int) -> float:
+        """The wait in seconds after so many failures in a row, for who counts them elsewhere."""
+        return self._backoff.delay(failures)
+
+    def succeed(self, uid: str) -> None:
+        """Forget what went wrong with a uid."""
+        self._records.pop(uid, None)

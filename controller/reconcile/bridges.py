@@ -1,0 +1,53 @@
+"""The node's shared bridges: made when needed, the next one when one is full."""
+
+import ipaddress
+from typing import Final
+
+from controller.runtime import networks
+from controller.runtime.engine import Engine
+from controller.runtime.errors import NetworkExhausted
+from controller.settings import Settings
+
+PREFIX: Final = 22
+"""1,021 containers on a shared bridge; a Linux bridge takes 1,023 ports."""
+
+
+class SharedBridges:
+    """Numbered bridges of one node on which no container reaches another."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        """Nothing is known to be there at first."""
+        self._engine = engine
+        self._settings = settings
+        self._ready: dict[int, str] = {}
+        self._index = 0
+
+    async def current(self) -> str:
+        """The name of a bridge that takes containers; made if it is not there.
+
+        Raises NetworkExhausted when the range is used up, RuntimeFault.
+        """
+        if self._index not in self._ready:
+            self._ready[self._index] = await self._ensure(self._index)
+        return self._ready[self._index]
+
+    def full(self) -> None:
+        """The current bridge has no room left: go on with the next one."""
+        self._index += 1
+
+    def forget(self) -> None:
+        """Believe nothing any more: the engine said that a bridge is gone, or one has room."""
+        self._ready.clear()
+        self._index = 0
+
+    async def _ensure(self, index: int) -> str:
+        settings = self._settings
+        pool = ipaddress.IPv4Network(settings.shared_subnets)
+        size = 2 ** (32 - PREFIX)
+        if index * size >= pool.num_addresses:
+            self.forget()
+            raise NetworkExhausted(0, f"all shared bridges of {pool} are full")
+        subnet = ipaddress.IPv4Network((int(pool.network_address) + index * size, PREFIX))
+        return await networks.ensure_shared_network(
+            self._engine, settings.installation, settings.node_name, index, subnet
+        )

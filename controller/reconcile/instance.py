@@ -1,0 +1,155 @@
+"""The life of an instance, step by step: read what is wanted and what is there, do the next step.
+
+    Admit → Reserve → PullImages → Launch → Suspend → Probe → Expire → (status) → Finalize
+    removal: Stop → Release → Forget
+
+Level-triggered: every reconcile starts from the object as the API server has it now, the ledger's
+row and the engine's containers, and may be cut off anywhere. Torn down is only what is being
+deleted, belongs to another uid or node in the object as read, or is unknown to the very cluster
+that the ledger was made for.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from controller.api import reasons
+from controller.cluster.client import INSTANCES, Object
+from controller.cluster.errors import ApiError, Conflict, Invalid, NotFound
+from controller.ledger import Ledger
+from controller.reconcile import teardown
+from controller.reconcile.admit import admit
+from controller.reconcile.expire import deadline, expire
+from controller.reconcile.finalize import finalize
+from controller.reconcile.forget import forget
+from controller.reconcile.launch import launch
+from controller.reconcile.probe import probe
+from controller.reconcile.pull import pull
+from controller.reconcile.queue import Key
+from controller.reconcile.release import release
+from controller.reconcile.reserve import reserve
+from controller.reconcile.result import DONE, Done, Failed, Result, Waiting
+from controller.reconcile.services import Services
+from controller.reconcile.stop import GRACE_DEFAULT, stop
+from controller.reconcile.summary import summarize
+from controller.reconcile.suspend import suspend
+from controller.reconcile.work import Work
+from controller.runtime.errors import EngineUnavailable, RuntimeFault
+
+Step = Callable[[Work], Awaitable[Result]]
+
+STEPS: tuple[Step, ...] = (admit, expire, reserve, pull, launch, suspend, probe)
+
+READ_AGAIN = 0.05
+ENGINE_RETRY = 5.0
+
+
+class InstanceReconciler:
+    """Reconciles the instances of one node."""
+
+    def __init__(self, services: Services, forget: Callable[[str], None]) -> None:
+        """``forget`` drops a uid of which nothing is left from the work queue."""
+        self._services = services
+        self._forget = forget
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one instance further; the result is the time in seconds to the next look."""
+        gate = self._services.gate
+        held = gate.holds(key.uid)
+        try:
+            return await self._reconcile(key)
+        except (Conflict, Invalid):
+            return READ_AGAIN  # changed since it was read: what is right may have changed as well
+        finally:
+            # A slot that was granted before and not used is given on: it must not wait with us.
+            if held and gate.holds(key.uid):
+                gate.release(key.uid)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        services = self._services
+        row = await services.book(Ledger.get, key.uid)
+        read = await self._read(key)
+        if read is None:
+            return await self._clear(key, None, GRACE_DEFAULT)
+        node = (read.get("status") or {}).get("nodeName")
+        if node != services.settings.node_name:
+            return await self._clear(key, None, 0)
+        work = Work.of(services, read, row)
+        if work.instance.is_deleting:
+            return await self._clear(key, work, _grace(work))
+        return await self._advance(work)
+
+    async def _read(self, key: Key) -> Object | None:
+        """The object of that very uid, or None when it is certain that there is none."""
+        services = self._services
+        try:
+            read = await services.cluster.get(INSTANCES, key.name, key.namespace)
+        except NotFound as missing:
+            if not missing.names(key.name):
+                raise
+            if await services.cluster.identity() != services.cluster_uid:
+                message = "This is another cluster than the one that this node's ledger is of"
+                raise ApiError(404, "WrongCluster", message, {}) from None
+            return None
+        return read if read["metadata"]["uid"] == key.uid else None
+
+    async def _advance(self, work: Work) -> float | None:
+        services = self._services
+        work.status.start_time = work.status.start_time or work.now
+        result: Result = DONE
+        try:
+            services.check_engine()
+            if work.row and work.row.attempt_started:
+                work.containers = await teardown.existing(services, work.uid)
+            work.status.expiration_time = self._deadline(work)
+            result = await self._steps(work)
+        except EngineUnavailable as error:
+            result = Waiting(reasons.DOCKER_UNAVAILABLE, error.message, ENGINE_RETRY)
+        except RuntimeFault as error:
+            result = Failed(reasons.LAUNCH_FAILED, error.message, ENGINE_RETRY)
+        summarize(work, result)
+        work.status.expiration_time = self._deadline(work)
+        await work.publish()
+        if isinstance(result, Done):
+            await finalize(work)
+        services.seen[work.uid] = work.read["metadata"]["resourceVersion"]
+        return self._next_look(work, result)
+
+    async def _steps(self, work: Work) -> Result:
+        for step in STEPS:
+            result = await step(work)
+            if not isinstance(result, Done):
+                return result
+        return DONE
+
+    def _deadline(self, work: Work) -> datetime | None:
+        default = self._services.settings.prune_age
+        return deadline(work.instance, work.status, work.now, default)
+
+    def _next_look(self, work: Work, result: Result) -> float | None:
+        waits = [] if isinstance(result, Done) or result.after is None else [result.after]
+        end = work.status.expiration_time
+        if end is not None and end > work.now:
+            waits.append((end - self._services.clock.now()).total_seconds())
+        return max(0.0, min(waits)) if waits else None
+
+    async def _clear(self, key: Key, work: Work | None, grace: float) -> float | None:
+        """Take away what there is of an instance that is not, or no longer, to run here."""
+        services = self._services
+        try:
+            services.check_engine()
+            result = await stop(services, key.uid, grace)
+        except EngineUnavailable:
+            return ENGINE_RETRY
+        if isinstance(result, Waiting):
+            return result.after
+        await release(services, key.uid)
+        if work is not None:
+            await forget(services.cluster, work.read)
+        services.seen.pop(key.uid, None)
+        self._forget(key.uid)
+        return None
+
+
+def _grace(work: Work) -> float:
+    template = work.status.template
+    return float(template.termination_grace_period_seconds if template else GRACE_DEFAULT)

@@ -1,0 +1,139 @@
+"""Launch: the instance's containers run, each made once, under the launch gate.
+
+Creation is idempotent by name, so a launch that was cut off half-way is simply gone through again.
+Whatever fails half-way is taken away at once, ports included; only a call whose outcome is not
+known keeps its ports until it is.
+"""
+
+import asyncio
+
+from controller.api import conditions, reasons
+from controller.cluster.client import SECRETS
+from controller.cluster.references import ReferenceMissing
+from controller.ledger import Ledger, SubnetsExhausted
+from controller.reconcile import attach, gate, plan, restart, teardown
+from controller.reconcile.clock import milliseconds
+from controller.reconcile.ports import replace_taken
+from controller.reconcile.result import DONE, Failed, Result, Waiting
+from controller.reconcile.show import show
+from controller.reconcile.work import Work
+from controller.runtime import containers, labels
+from controller.runtime.containers import ContainerPlan
+from controller.runtime.errors import (
+    EngineError,
+    NetworkExhausted,
+    NotFound,
+    OutcomeUnknown,
+    PortTaken,
+)
+
+REFERENCE_RETRY = 15.0
+EXHAUSTED_RETRY = 30.0
+PORT_TRIES = 20
+"""Ports held by foreign programs that one launch steps over."""
+
+
+async def launch(work: Work) -> Result:
+    """Have all containers of the template running."""
+    if complete(work):
+        return await restart.keep_up(work)
+    services = work.services
+    if failed := services.attempts.pending(work.uid, now=services.monotonic()):
+        return failed
+    try:
+        planned = await plan.plans(work)
+    except ReferenceMissing as missing:
+        reason = (
+            reasons.SECRET_NOT_FOUND if missing.kind is SECRETS else reasons.CONFIG_MAP_NOT_FOUND
+        )
+        return Waiting(reason, str(missing), REFERENCE_RETRY)
+    if not services.gate.request(work.uid, gate.Work.LAUNCH):
+        message = "In the queue for a launch slot"
+        work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
+        return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
+    try:
+        return await _attempt(work, planned)
+    finally:
+        services.gate.release(work.uid)
+
+
+def complete(work: Work) -> bool:
+    """Whether every container of the template has been made and started, ended since or not."""
+    made = {state.container: state for state in work.containers}
+    return all(
+        (state := made.get(container.name)) is not None
+        and state.state != "created"
+        and state.template_hash == work.owner.template_hash
+        for container in work.template.containers
+    )
+
+
+async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result:
+    services = work.services
+    try:
+        async with asyncio.timeout(services.settings.launch_timeout):
+            return await _launch(work, planned)
+    except (NetworkExhausted, SubnetsExhausted) as error:
+        await _undo(work)
+        services.starved.add(work.uid)
+        return Waiting(reasons.NETWORK_EXHAUSTED, str(error), EXHAUSTED_RETRY)
+    except (OutcomeUnknown, TimeoutError) as error:
+        message = str(error) or f"No end after {services.settings.launch_timeout:.0f} s"
+        return _failed(work, reasons.LAUNCH_TIMEOUT, message)
+    except EngineError as error:
+        await _undo(work)
+        return _failed(work, reasons.LAUNCH_FAILED, error.message)
+
+
+async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
+    services = work.services
+    now = milliseconds(services.clock.now())
+    await services.book(Ledger.begin_attempt, work.uid, now=now)
+    for _ in range(PORT_TRIES):
+        try:
+            await _make(work, planned)
+            break
+        except PortTaken as taken:
+            planned = await replace_taken(work, planned, taken)
+    else:
+        raise EngineError(0, f"{PORT_TRIES} host ports in a row are held by foreign programs")
+    await services.book(Ledger.confirm, work.uid, now=now)
+    services.attempts.succeed(work.uid)
+    work.containers = await teardown.existing(services, work.uid)
+    show(work, work.containers)
+    return DONE
+
+
+async def _make(work: Work, planned: list[ContainerPlan]) -> None:
+    network = await attach.network(work)
+    for container in planned:
+        await _run(work, container, network)
+
+
+async def _run(work: Work, container: ContainerPlan, network: str) -> None:
+    engine, bridges = work.services.engine, work.services.bridges
+    aliases = (container.name,)
+    try:
+        await containers.launch(engine, work.owner, container, network, aliases=aliases)
+        return
+    except NetworkExhausted:
+        if not attach.shares_bridge(work):
+            raise
+        bridges.full()
+    except NotFound as missing:
+        if not attach.shares_bridge(work) or "network" not in missing.message:
+            raise
+        bridges.forget()
+    network = await attach.network(work)
+    await containers.launch(engine, work.owner, container, network, aliases=aliases)
+
+
+async def _undo(work: Work) -> None:
+    names = [labels.container_name(work.uid, c.name) for c in work.template.containers]
+    await teardown.undo(work, names)
+
+
+def _failed(work: Work, reason: str, message: str) -> Failed:
+    services = work.services
+    work.condition(conditions.LAUNCHED, False, reason, message)
+    return services.attempts.fail(work.uid, reason, message, now=services.monotonic())

@@ -1,0 +1,137 @@
+"""Whether containers serve: probes each on its own schedule and wakes the instance on a change.
+
+The reconcile only reads the verdict, so an instance whose verdict stays the same costs the API
+server nothing. It decides nothing about launching or removing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from controller.runtime.errors import EngineUnavailable
+from controller.runtime.probes import Check, ProbeResult, Probes
+
+FIRST_PAUSES: Final = (0.05, 0.1, 0.2, 0.3, 0.5)
+"""Seconds between the first tries of a container that is just starting, capped by its period: a
+service answers within a second, and its player waits."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """How to probe one container; times in seconds, thresholds as in a Pod."""
+
+    container: str
+    engine_name: str
+    address: str
+    checks: tuple[Check, ...]
+    initial_delay: float = 0.0
+    period: float = 10.0
+    timeout: float = 1.0
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+@dataclass(eq=False)
+class _Verdict:
+    target: Target
+    ready: bool = False
+    decided: bool = False
+    message: str = "not probed yet"
+    task: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        if self.task:
+            with contextlib.suppress(RuntimeError):  # its loop is closed already
+                self.task.cancel()
+
+
+class Readiness:
+    """The verdicts on all containers of a node, by instance uid."""
+
+    def __init__(self, probes: Probes, wake: Callable[[str], None]) -> None:
+        """``wake`` is called with an uid whose verdict has changed."""
+        self._probes = probes
+        self._wake = wake
+        self._verdicts: dict[str, list[_Verdict]] = {}
+
+    def watch(self, uid: str, targets: list[Target]) -> None:
+        """Probe these containers of an instance from now on, and no others of it."""
+        before = self._verdicts.get(uid, [])
+        kept = {v.target.container: v for v in before if v.target in targets}
+        for verdict in before:
+            if verdict not in kept.values():
+                verdict.cancel()
+        self._verdicts[uid] = [
+            kept.get(target.container) or self._begin(uid, target) for target in targets
+        ]
+
+    def forget(self, uid: str) -> None:
+        """Probe nothing of this instance any more."""
+        for verdict in self._verdicts.pop(uid, []):
+            verdict.cancel()
+
+    def ready(self, uid: str) -> dict[str, bool]:
+        """The verdict on each container, by its name in the template."""
+        return {v.target.container: v.ready for v in self._verdicts.get(uid, [])}
+
+    def failing(self, uid: str) -> list[str]:
+        """What the last tries of containers that are not ready said; empty when all are."""
+        verdicts = self._verdicts.get(uid, [])
+        return [f"{v.target.container}: {v.message}" for v in verdicts if not v.ready]
+
+    def decided(self, uid: str) -> bool:
+        """Whether a container has failed often enough that the probe counts as failing."""
+        return any(v.decided for v in self._verdicts.get(uid, []) if not v.ready)
+
+    async def close(self) -> None:
+        """End all probing."""
+        tasks = [v.task for verdicts in self._verdicts.values() for v in verdicts if v.task]
+        for uid in list(self._verdicts):
+            self.forget(uid)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, uid: str, target: Target) -> _Verdict:
+        verdict = _Verdict(target)
+        name = f"probe {target.engine_name}"
+        verdict.task = asyncio.create_task(self._run(uid, target, verdict), name=name)
+        return verdict
+
+    async def _run(self, uid: str, target: Target, verdict: _Verdict) -> None:
+        await asyncio.sleep(target.initial_delay)
+        tries = successes = failures = 0
+        while True:
+            result = await self._try(target)
+            tries += 1
+            successes, failures = (successes + 1, 0) if result.ok else (0, failures + 1)
+            before = (verdict.ready, verdict.decided)
+            verdict.message = result.message
+            if successes >= target.success_threshold:
+                verdict.ready, verdict.decided = True, True
+            elif failures >= target.failure_threshold:
+                verdict.ready, verdict.decided = False, tries > len(FIRST_PAUSES)
+            if (verdict.ready, verdict.decided) != before:
+                self._wake(uid)
+            await asyncio.sleep(self._pause(target, tries, verdict))
+
+    def _pause(self, target: Target, tries: int, verdict: _Verdict) -> float:
+        if verdict.ready or tries > len(FIRST_PAUSES):
+            return target.period
+        return min(target.period, FIRST_PAUSES[tries - 1])
+
+    async def _try(self, target: Target) -> ProbeResult:
+        result = ProbeResult(True)
+        for check in target.checks:
+            try:
+                result = await self._probes.probe(
+                    check,
+                    container=target.engine_name,
+                    address=target.address,
+                    timeout=target.timeout,
+                )
+            except EngineUnavailable as error:
+                result = ProbeResult(False, error.message)
+            if not result.ok:
+                break
+        return result

@@ -1,0 +1,57 @@
+"""Reserve: a host port in the ledger for each published port, all or none."""
+
+from controller.api import conditions, reasons
+from controller.api.instance import PortStatus
+from controller.api.template import published_ports
+from controller.ledger import Ledger, PortsExhausted
+from controller.reconcile.clock import milliseconds
+from controller.reconcile.result import DONE, Result, Waiting
+from controller.reconcile.work import Work
+
+EXHAUSTED_RETRY = 30.0
+"""Seconds until a look that nobody asked for; a port given back wakes who waits at once."""
+
+
+async def reserve(work: Work) -> Result:
+    """Hold the ports in the ledger and show them in the status."""
+    published = published_ports(work.template)
+    ref = work.instance.spec.challenge_ref
+    try:
+        ports = await work.services.book(
+            Ledger.reserve,
+            work.uid,
+            [name for name, _, _ in published],
+            namespace=work.instance.metadata.namespace,
+            name=work.instance.metadata.name,
+            challenge=ref.name if ref else None,
+            now=milliseconds(work.now),
+        )
+    except PortsExhausted as error:
+        work.services.starved.add(work.uid)
+        message = f"{error.wanted} host ports wanted, {error.free} free on this node"
+        work.condition(conditions.PORTS_RESERVED, False, reasons.PORTS_EXHAUSTED, message)
+        return Waiting(reasons.PORTS_EXHAUSTED, message, EXHAUSTED_RETRY)
+    show(work, ports)
+    return DONE
+
+
+def show(work: Work, ports: dict[str, int]) -> None:
+    """Put address and ports into the status' draft."""
+    address = work.services.address()
+    work.status.address = address
+    work.status.ports = [
+        PortStatus(
+            name=name,
+            container_name=container.name,
+            container_port=port.container_port,
+            host_port=ports[name],
+            protocol=port.protocol,
+            endpoint=f"{_host(address)}:{ports[name]}",
+        )
+        for name, container, port in published_ports(work.template)
+    ]
+    work.condition(conditions.PORTS_RESERVED, True, reasons.RESERVED)
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

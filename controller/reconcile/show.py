@@ -1,0 +1,35 @@
+"""What the engine says of an instance's containers, put into the status' draft."""
+
+from typing import Final, Literal
+
+from controller.api import conditions, reasons
+from controller.api.instance import ContainerStatus
+from controller.reconcile.work import Work
+from controller.runtime.containers import ContainerState
+
+State = Literal["Waiting", "Running", "Paused", "Terminated"]
+
+_STATES: Final[dict[str, State]] = {
+    "running": "Running",
+    "paused": "Paused",
+    "created": "Waiting",
+    "restarting": "Waiting",
+}
+
+
+def show(work: Work, states: list[ContainerState]) -> None:
+    """Draft status.containers, in the template's order, and the condition Launched."""
+    before = {status.name: status for status in work.status.containers}
+    found = {state.container: state for state in states}
+    work.status.containers = [
+        _status(before.get(container.name), found[container.name], container.image)
+        for container in work.template.containers
+        if container.name in found
+    ]
+    work.condition(conditions.LAUNCHED, True, reasons.LAUNCHED)
+
+
+def _status(before: ContainerStatus | None, state: ContainerState, image: str) -> ContainerStatus:
+    status = before or ContainerStatus(name=state.container, image=image)
+    current = _STATES.get(state.state, "Terminated")
+    return status.model_copy(update={"image_id": state.image_id, "state": current})

@@ -1,0 +1,39 @@
+"""Stop: the instance's containers and its network are gone, the engine has confirmed it.
+
+Containers are asked to end first, outside the gate, so that one that takes its time holds nobody
+up; then they are removed, under the gate.
+"""
+
+from controller.api import reasons
+from controller.reconcile import gate, teardown
+from controller.reconcile.result import DONE, Result, Waiting
+from controller.reconcile.services import Services
+from controller.runtime import containers
+
+GRACE_DEFAULT = 5
+
+
+async def stop(services: Services, uid: str, grace: float) -> Result:
+    """End and remove the containers; ``grace`` is in seconds, from the first call on."""
+    services.readiness.forget(uid)
+    found = await teardown.existing(services, uid)
+    running = [state for state in found if state.state == "running"]
+    if running and grace > 0:
+        now = services.monotonic()
+        if uid not in services.stopping:
+            services.stopping[uid] = now + grace
+            for state in running:
+                await containers.terminate(services.engine, state.name)
+            found = await teardown.existing(services, uid)
+            running = [state for state in found if state.state == "running"]
+        left = services.stopping[uid] - now
+        if running and left > 0:
+            return Waiting(reasons.DELETING, "Its containers have been asked to end", left)
+    if not services.gate.request(uid, gate.Work.REMOVAL):
+        return Waiting(reasons.DELETING, "In the queue for its removal")
+    try:
+        await teardown.remove(services, uid, found)
+    finally:
+        services.gate.release(uid)
+    services.stopping.pop(uid, None)
+    return DONE

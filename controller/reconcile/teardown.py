@@ -1,0 +1,65 @@
+"""Taking an instance's things away: containers and their anonymous volumes, network, ports.
+
+By uid alone, so that it serves what the API server no longer knows as well. In this order: ports
+go last, and only when the engine is known to hold none of them.
+"""
+
+import asyncio
+
+from controller.api import conditions
+from controller.ledger import Ledger
+from controller.reconcile.clock import milliseconds
+from controller.reconcile.services import Services
+from controller.reconcile.work import Work
+from controller.runtime import containers, labels, networks
+from controller.runtime.containers import ContainerState
+
+
+async def existing(services: Services, uid: str) -> list[ContainerState]:
+    """The instance's containers on this node's engine, whatever their state."""
+    return await containers.list_containers(
+        services.engine, installation=services.settings.installation, uid=uid
+    )
+
+
+async def remove(services: Services, uid: str, found: list[ContainerState]) -> None:
+    """Remove the containers found, and the instance's own network if it has one.
+
+    Returns when the engine has confirmed it. Raises RuntimeFault; what is left then is found again
+    by the next try.
+    """
+    for state in found:
+        await containers.remove(services.engine, state.name, stop_timeout=0)
+    await networks.remove_network(services.engine, labels.network_name(uid))
+
+
+async def free(services: Services, uid: str) -> None:
+    """Give ports, subnet and row of a uid back to the ledger, and tell who waits for some."""
+    await services.book(Ledger.release, uid, now=milliseconds(services.clock.now()))
+    services.wake_starved()
+
+
+async def release(work: Work) -> None:
+    """Give the reservation back and take it out of the status' draft."""
+    await free(work.services, work.uid)
+    work.row = None
+    work.status.address = None
+    work.status.ports = []
+    work.status.containers = []
+    for kind in (conditions.PORTS_RESERVED, conditions.LAUNCHED):
+        work.drop(kind)
+
+
+async def undo(work: Work, names: list[str]) -> None:
+    """Take away what a failed launch has made, ports included.
+
+    ``names`` are the engine's names of all containers that the launch may have made: a removal by
+    name waits for a creation whose outcome is not known yet.
+    """
+    services = work.services
+    await asyncio.gather(
+        *(containers.remove(services.engine, name, stop_timeout=0) for name in names)
+    )
+    await networks.remove_network(services.engine, labels.network_name(work.uid))
+    await release(work)
+    work.containers = []
