@@ -1,0 +1,89 @@
+"""Watches the engine: whether it answers, whether it is the right one, and what it tells.
+
+While it is away nothing is launched and nothing is lost; when it is back everything is looked at
+anew, since its events of the meantime are gone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from controller.agent.identity import confirm
+from controller.agent.lock import HostLock, engine_lock
+from controller.reconcile.services import Services
+from controller.runtime.engine import EngineInfo
+from controller.runtime.errors import EngineUnavailable, RuntimeFault
+
+logger = logging.getLogger(__name__)
+
+RETRY = 2.0
+"""Seconds between two looks for an engine that is away."""
+
+
+class EngineMonitor:
+    """Keeps ``services.engine_problem`` true to the engine's state."""
+
+    def __init__(
+        self, services: Services, *, returned: Callable[[], None], changed: Callable[[], None]
+    ) -> None:
+        """``returned``: the engine answers (again); ``changed``: so will the node's status."""
+        self._services = services
+        self._returned = returned
+        self._changed = changed
+        self._lock: HostLock | None = None
+        self._seen = asyncio.Event()
+        self.info: EngineInfo | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled; raises IdentityMismatch, AlreadyRunning, LedgerError."""
+        while True:
+            try:
+                await self._connect()
+                await self._follow()
+            except RuntimeFault as error:
+                self._lost(error.message)
+            await asyncio.sleep(RETRY)
+
+    async def first_seen(self) -> EngineInfo:
+        """Wait until the engine was reached once, and is the right one."""
+        await self._seen.wait()
+        assert self.info is not None
+        return self.info
+
+    def close(self) -> None:
+        """Give the engine's lock up."""
+        if self._lock:
+            self._lock.release()
+
+    async def _connect(self) -> None:
+        """Reach the engine (3 pings, a second apart) and make sure that it is the right one."""
+        engine = self._services.engine
+        await engine.wait(attempts=3, interval=1.0)
+        info = await engine.identity()
+        if self._lock is None:
+            lock = engine_lock(self._services.settings.installation, info.id)
+            lock.acquire()
+            self._lock = lock
+        await confirm(self._services.ledger, "engine", info.id)
+        self.info = info
+        self._seen.set()
+
+    async def _follow(self) -> None:
+        """Pass on what the engine tells until it is cut off."""
+        services = self._services
+        async for event in services.engine.events(services.settings.installation):
+            if services.engine_problem:
+                logger.info("Docker engine %s answers", self.info.version if self.info else "")
+                services.engine_problem = ""
+                services.bridges.forget()
+                self._returned()
+                self._changed()
+            if event.uid and event.type == "container":
+                services.wake(event.uid)
+        raise EngineUnavailable("The engine's event stream ended")
+
+    def _lost(self, message: str) -> None:
+        if self._services.engine_problem != message:
+            logger.warning("Docker engine unavailable: %s", message)
+            self._services.engine_problem = message
+            self._changed()

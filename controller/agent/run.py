@@ -1,0 +1,221 @@
+"""The agent from start to stop: puts its parts together, checks who it is, then serves.
+
+Stopping touches no container: they outlive their agent.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from random import Random
+from typing import Any, Final
+
+from controller.agent import handlers, resync
+from controller.agent.address import towards
+from controller.agent.identity import confirm
+from controller.agent.lock import HostLock
+from controller.agent.monitor import EngineMonitor
+from controller.agent.node import NodeKeeper
+from controller.cluster import operator
+from controller.cluster.client import INSTANCES, NODES, Cluster
+from controller.cluster.errors import ApiError, ApiUnavailable
+from controller.cluster.events import Recorder
+from controller.cluster.lease import Lease
+from controller.ledger import Ledger, LedgerUnavailable
+from controller.reconcile.attempts import Attempts
+from controller.reconcile.batch import FinalizeBatch
+from controller.reconcile.bridges import SharedBridges
+from controller.reconcile.clock import SystemClock, milliseconds
+from controller.reconcile.gate import Gate
+from controller.reconcile.instance import InstanceReconciler
+from controller.reconcile.queue import Backoff, WorkQueue
+from controller.reconcile.readiness import Readiness
+from controller.reconcile.services import Services
+from controller.runtime.engine import Engine
+from controller.runtime.errors import RuntimeFault
+from controller.runtime.images import Images
+from controller.runtime.probes import Probes
+from controller.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STOP_DEADLINE: Final = 20.0
+"""Seconds for launches under way to end when the agent is stopped."""
+
+
+async def run(settings: Settings, cluster: Cluster) -> None:
+    """Serve one node until cancelled.
+
+    Raises AlreadyRunning, IdentityMismatch, LedgerError: what an operator must put right.
+    """
+    async with AsyncExitStack() as stack:
+        settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = HostLock(settings.state_dir / "agent.lock")
+        lock.acquire()
+        stack.callback(lock.release)
+        ledger = stack.enter_context(_ledger(settings))
+        cluster_uid = await _cluster_identity(cluster)
+        await confirm(ledger, "cluster", cluster_uid)
+        await confirm(ledger, "node", settings.node_name)
+        await confirm(ledger, "installation", settings.installation)
+        engine = Engine(settings.docker_host, timeout=settings.docker_timeout)
+        stack.push_async_callback(engine.close)
+        agent = _Agent(settings, cluster, cluster_uid, ledger, engine)
+        await stack.enter_async_context(agent.serving())
+        await agent.ended()
+
+
+def _ledger(settings: Settings) -> Ledger:
+    return Ledger.open(
+        settings.state_dir / "ledger.db",
+        settings.port_range,
+        busy_timeout=settings.ledger_busy_timeout,
+        wal=settings.ledger_wal,
+        synchronous=settings.ledger_synchronous,
+    )
+
+
+async def _cluster_identity(cluster: Cluster) -> str:
+    while True:
+        try:
+            return await cluster.identity()
+        except ApiUnavailable as error:
+            logger.warning("Waiting for the API server: %s", error)
+            await asyncio.sleep(2.0)
+
+
+class _Agent:
+    """The agent's parts, and the tasks that they run in."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        cluster_uid: str,
+        ledger: Ledger,
+        engine: Engine,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        random, clock = Random(), SystemClock()
+        backoff = Backoff(settings.backoff_initial, settings.backoff_maximum, random)
+        self._queue = WorkQueue(
+            lambda key: self._reconciler.reconcile(key),
+            backoff,
+            expected=(ApiError, RuntimeFault, LedgerUnavailable),
+        )
+        wake = self._queue.wake_uid
+        own_address = settings.public_address or towards(cluster.configuration.host)
+        self._services = Services(
+            settings=settings,
+            cluster=cluster,
+            cluster_uid=cluster_uid,
+            ledger=ledger,
+            engine=engine,
+            images=Images(engine, concurrent_pulls=settings.concurrent_pulls),
+            bridges=SharedBridges(engine, settings),
+            gate=Gate(settings.launches, wake),
+            readiness=Readiness(Probes(engine), wake),
+            attempts=Attempts(backoff),
+            batch=FinalizeBatch(ledger, lambda: milliseconds(clock.now()), wake),
+            recorder=Recorder(cluster, "challenge-agent", settings.node_name),
+            wake=wake,
+            address=lambda: self._node.public_address or own_address,
+            clock=clock,
+        )
+        self._reconciler = InstanceReconciler(self._services, self._queue.forget)
+        self._node = NodeKeeper(self._services, lambda: self._monitor.info)
+        self._monitor = EngineMonitor(
+            self._services, returned=self._look_again, changed=self._node.changed
+        )
+        self._resync = asyncio.Event()
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Start the parts, and stop them in an order that loses nothing."""
+        try:
+            for part in self._parts():
+                self._tasks.append(asyncio.create_task(part))
+            yield
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._queue.stop(STOP_DEADLINE)
+            await self._services.readiness.close()
+            await self._services.images.close()
+            await self._services.batch.flush()
+            await self._services.recorder.flush()
+            self._monitor.close()
+
+    async def ended(self) -> None:
+        """Wait for the first part that ends, which none should, and raise what ended it."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    def _parts(self) -> list[Coroutine[Any, Any, None]]:
+        name = self._settings.node_name
+        registry = handlers.registry(self._queue.wake, self._node.observe)
+        selectors = {INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"}
+        return [
+            self._services.recorder.run(),
+            self._services.batch.run(),
+            self._monitor.run(),
+            self._keep_node(),
+            self._keep_comparing(),
+            operator.serve(
+                "agent",
+                self._cluster,
+                registry,
+                namespaces=self._settings.namespaces,
+                selectors=selectors,
+            ),
+        ]
+
+    async def _keep_node(self) -> None:
+        """Register the node, then keep its Lease and its status."""
+        while True:
+            try:
+                await self._node.register()
+                break
+            except ApiError as error:
+                logger.warning("Cannot register ChallengeNode %s: %s", self._node.name, error)
+                await asyncio.sleep(2.0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._node.run())
+            group.create_task(self._keep_lease())
+
+    async def _keep_lease(self) -> None:
+        """Hold the node's Lease as the agent of this very engine; raises HeldElsewhere."""
+        settings = self._settings
+        info = await self._monitor.first_seen()
+        lease = Lease(
+            self._cluster,
+            settings.controller_namespace,
+            f"node-{settings.node_name}",
+            identity=f"engine {info.id}",
+            duration=settings.node_lease_duration,
+        )
+        while True:
+            await lease.wait(patience=2.0 * settings.node_lease_duration)
+            await lease.keep(lost_after=None)
+
+    def _look_again(self) -> None:
+        """The engine is back: compare everything, and wake whoever waited for it."""
+        self._resync.set()
+        for key in self._queue.known():
+            self._queue.wake(key)
+
+    async def _keep_comparing(self) -> None:
+        compare = partial(resync.once, self._services, self._queue)
+        while True:
+            self._resync.clear()
+            await compare()
+            try:
+                async with asyncio.timeout(self._settings.resync_interval):
+                    await self._resync.wait()
+            except TimeoutError:
+                continue

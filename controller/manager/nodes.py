@@ -1,0 +1,104 @@
+"""What the manager knows of the nodes: their objects, and whether they are alive.
+
+A node lives as long as its Lease is renewed, judged on this process' own clock.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from controller.api import conditions
+from controller.api.node import ChallengeNode
+from controller.cluster.client import LEASES, NODES, Cluster, Object
+from controller.cluster.errors import ApiError
+
+logger = logging.getLogger(__name__)
+
+LEASE_PREFIX = "node-"
+PERIOD = 5.0
+"""Seconds between two looks at the Leases."""
+
+
+@dataclass
+class Node:
+    """A node as placement sees it."""
+
+    object: ChallengeNode
+    renewed: str = ""
+    seen_at: float = 0.0
+    alive: bool = False
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.object.metadata.name
+
+    def problem(self) -> str:
+        """Why the node takes nothing now, as kube-scheduler would word it; empty when it does."""
+        ready = conditions.get(self.object.status.conditions, conditions.READY)
+        if self.object.spec.unschedulable:
+            return "cordoned"
+        if ready is None or ready.status != "True":
+            return f"not ready ({ready.reason})" if ready else "not ready"
+        return "" if self.alive else "not reporting"
+
+
+@dataclass
+class Nodes:
+    """All nodes by name; ``changed`` is called when one may take instances that did not before."""
+
+    changed: Callable[[], None]
+    default_launches: int
+    monotonic: Callable[[], float] = time.monotonic
+    by_name: dict[str, Node] = field(default_factory=dict)
+
+    def observe(self, body: Object, *, deleted: bool) -> None:
+        """Take a ChallengeNode as the watch has it."""
+        node = ChallengeNode.model_validate(body)
+        if deleted:
+            self.by_name.pop(node.metadata.name, None)
+        elif known := self.by_name.get(node.metadata.name):
+            known.object = node
+        else:
+            self.by_name[node.metadata.name] = Node(node)
+        self.changed()
+
+    async def load(self, cluster: Cluster) -> None:
+        """Read all nodes anew; raises ApiError."""
+        names = set()
+        async for body in cluster.list(NODES):
+            names.add(body["metadata"]["name"])
+            self.observe(body, deleted=False)
+        for name in set(self.by_name) - names:
+            del self.by_name[name]
+
+    async def run(self, cluster: Cluster, namespace: str) -> None:
+        """Judge by the Leases who is alive, until cancelled."""
+        while True:
+            try:
+                async for lease in cluster.list(LEASES, namespace):
+                    self._renewal(lease)
+            except ApiError as error:
+                logger.warning("Cannot read the nodes' Leases: %s", error)
+            await asyncio.sleep(PERIOD)
+
+    def launches(self, name: str) -> int:
+        """The size of a node's launch gate."""
+        node = self.by_name[name].object
+        return node.spec.launch_concurrency or self.default_launches
+
+    def _renewal(self, lease: Object) -> None:
+        name = lease["metadata"]["name"].removeprefix(LEASE_PREFIX)
+        node, spec = self.by_name.get(name), lease.get("spec") or {}
+        if node is None:
+            return
+        now, renewed = self.monotonic(), str(spec.get("renewTime"))
+        if renewed != node.renewed:
+            node.renewed, node.seen_at = renewed, now
+        alive = now - node.seen_at <= float(spec.get("leaseDurationSeconds") or 0)
+        if alive and not node.alive:
+            node.alive = True
+            self.changed()
+        node.alive = alive

@@ -1,0 +1,161 @@
+"""The manager from start to stop: waits for its Lease, acts while it has it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+from controller.api import conditions
+from controller.api.instance import ChallengeInstance
+from controller.api.template import published_ports
+from controller.cluster import operator
+from controller.cluster.client import INSTANCES, Cluster, Object
+from controller.cluster.errors import ApiError
+from controller.cluster.events import Recorder
+from controller.cluster.lease import Lease
+from controller.manager import handlers
+from controller.manager.expiry import Expiry
+from controller.manager.nodes import Nodes
+from controller.manager.pending import Pending
+from controller.manager.placement import Assigned, Assignments
+from controller.manager.scheduler import Scheduler, plain
+from controller.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LEASE = "challenge-manager"
+
+
+async def run(settings: Settings, cluster: Cluster, identity: str | None = None) -> None:
+    """Manage the cluster until cancelled, whenever the Lease is ours.
+
+    ``identity`` is the Lease's holder; without it one that no other process has.
+    """
+    who = identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    lease = Lease(
+        cluster,
+        settings.controller_namespace,
+        LEASE,
+        identity=who,
+        duration=settings.manager_lease_duration,
+    )
+    try:
+        while True:
+            await _wait(lease)
+            logger.info("Managing: this process holds the Lease %s", LEASE)
+            await _act_while_held(settings, cluster, lease)
+            logger.warning("No longer managing: the Lease %s is lost", LEASE)
+    finally:
+        with contextlib.suppress(ApiError, TimeoutError):
+            async with asyncio.timeout(2.0):
+                await lease.release()
+
+
+async def _wait(lease: Lease) -> None:
+    while True:
+        try:
+            return await lease.wait()
+        except ApiError as error:
+            logger.warning("Cannot take the Lease %s: %s", lease.name, error)
+            await asyncio.sleep(2.0)
+
+
+async def _act_while_held(settings: Settings, cluster: Cluster, lease: Lease) -> None:
+    manager = _Manager(settings, cluster)
+    keeping = asyncio.create_task(lease.keep(lost_after=lease.duration * 2 / 3))
+    tasks = [keeping, *(asyncio.create_task(part) for part in manager.parts())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await manager.recorder.flush()
+
+
+class _Manager:
+    """What the manager knows while it holds the Lease, and the tasks that act on it."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self.recorder = Recorder(cluster, "challenge-manager")
+        self._pending, self._assignments = Pending(), Assignments()
+        self._nodes = Nodes(lambda: self._scheduler.kick(), settings.launches)
+        self._scheduler = Scheduler(
+            cluster, self.recorder, self._nodes, self._pending, self._assignments
+        )
+        self._expiry = Expiry(cluster)
+
+    def parts(self) -> list[Coroutine[Any, Any, None]]:
+        """The tasks; none of them ends by itself."""
+        registry = handlers.registry(self._instance, self._challenge, self._node)
+        return [
+            self.recorder.run(),
+            self._nodes.run(self._cluster, self._settings.controller_namespace),
+            self._scheduler.run(),
+            self._expiry.run(),
+            self._resync(),
+            operator.serve(
+                "manager", self._cluster, registry, namespaces=self._settings.namespaces
+            ),
+        ]
+
+    def _node(self, body: Object, deleted: bool) -> None:
+        self._nodes.observe(body, deleted=deleted)
+
+    def _challenge(self, _body: Object, deleted: bool) -> None:
+        if not deleted:
+            self._scheduler.kick()
+
+    def _instance(self, body: Object, deleted: bool) -> None:
+        uid = body["metadata"]["uid"]
+        instance = ChallengeInstance.model_validate(body)
+        node = instance.status.node_name
+        if deleted or (instance.is_deleting and node is None):
+            self._gone(uid)
+            return
+        self._expiry.observe(instance)
+        if node is None:
+            self._assignments.drop(uid)
+            self._pending.put(plain(body))
+            self._scheduler.kick()
+            return
+        self._pending.drop(uid)
+        launched = conditions.is_true(instance.status.conditions, conditions.LAUNCHED)
+        ports = len(published_ports(instance.status.template)) if instance.status.template else 0
+        if self._assignments.put(uid, Assigned(node, ports, launched)) and len(self._pending):
+            self._scheduler.kick()
+
+    def _gone(self, uid: str) -> None:
+        self._expiry.forget(uid)
+        self._pending.drop(uid)
+        if self._assignments.drop(uid) and len(self._pending):
+            self._scheduler.kick()
+
+    async def _resync(self) -> None:
+        """Make good what the watch loses: compare with a list of our own every so often."""
+        while True:
+            await asyncio.sleep(self._settings.resync_interval)
+            try:
+                await self._compare()
+            except ApiError as error:
+                logger.warning("The manager's resync failed: %s", error)
+
+    async def _compare(self) -> None:
+        await self._nodes.load(self._cluster)
+        known = set(self._assignments.by_uid) | self._pending.uids()
+        listed = set()
+        for namespace in self._settings.namespaces or ("",):
+            async for body in self._cluster.list(INSTANCES, namespace):
+                listed.add(body["metadata"]["uid"])
+                self._instance(body, deleted=False)
+        for uid in known - listed:
+            self._gone(uid)
+        self._scheduler.kick()
