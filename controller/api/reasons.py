@@ -1,0 +1,103 @@
+"""The reasons of conditions and Events: each one a documented constant.
+
+Must hold no logic. Users look these words up; one that is taken away or renamed breaks somebody's
+alert. The text below each one is for users.
+"""
+
+from typing import Final
+
+WAITING_FOR_NODE: Final = "WaitingForNode"
+"""No node has been chosen yet, or the chosen node's agent has not begun."""
+SCHEDULED: Final = "Scheduled"
+"""A node has been chosen."""
+UNSCHEDULABLE: Final = "Unschedulable"
+"""No node fits; the message counts the nodes by what is missing. Retried when that changes."""
+QUOTA_EXCEEDED: Final = "QuotaExceeded"
+"""The user has as many instances as allowed; it goes on when one of them is gone."""
+CHALLENGE_NOT_FOUND: Final = "ChallengeNotFound"
+"""challengeRef names a Challenge that does not exist; it goes on when it does."""
+INVALID_TEMPLATE: Final = "InvalidTemplate"
+"""The template asks for what cannot be; the message says what. Change the template."""
+CAPABILITY_NOT_ALLOWED: Final = "CapabilityNotAllowed"
+"""capabilities.add has one that the operator does not allow."""
+UNSUPPORTED: Final = "Unsupported"
+"""The node's engine or kernel cannot do what the template asks for."""
+SECRET_NOT_FOUND: Final = "SecretNotFound"
+"""A Secret or its key does not exist, or does not bear the label challenge-controller.io/use:
+"true"."""
+CONFIG_MAP_NOT_FOUND: Final = "ConfigMapNotFound"
+"""A ConfigMap or its key does not exist."""
+RESERVED: Final = "Reserved"
+"""Every port has a host port."""
+PORTS_EXHAUSTED: Final = "PortsExhausted"
+"""The node has too few free host ports; it goes on when some are released."""
+NETWORK_EXHAUSTED: Final = "NetworkExhausted"
+"""The node has no free subnet; it goes on when one is released."""
+WAITING_FOR_LAUNCH_SLOT: Final = "WaitingForLaunchSlot"
+"""The node launches as many at once as it may; this one is in the queue."""
+PULLING_IMAGE: Final = "PullingImage"
+"""An image is being pulled."""
+IMAGE_PULL_FAILED: Final = "ImagePullFailed"
+"""An image cannot be had; the message has the engine's words. Retried with pauses."""
+LAUNCHING: Final = "Launching"
+"""Networks and containers are being made."""
+LAUNCHED: Final = "Launched"
+"""All containers have been started."""
+LAUNCH_FAILED: Final = "LaunchFailed"
+"""The engine refused a part of the launch; the message has its words. Retried with pauses."""
+LAUNCH_TIMEOUT: Final = "LaunchTimeout"
+"""The engine did not answer in time; ports stay held until it is known what it did."""
+DOCKER_UNAVAILABLE: Final = "DockerUnavailable"
+"""The node's engine does not answer; it goes on when it does."""
+LEDGER_UNAVAILABLE: Final = "LedgerUnavailable"
+"""The node's ledger cannot be read or written; the message names the file and the remedy."""
+PROBE_PENDING: Final = "ProbePending"
+"""The containers run; the probes have not succeeded yet."""
+PROBE_FAILING: Final = "ProbeFailing"
+"""A probe fails; the message says which one and how."""
+CONTAINER_EXITED: Final = "ContainerExited"
+"""A container has ended; the message has its exit code. It is started again by restartPolicy."""
+CRASH_LOOP: Final = "CrashLoop"
+"""A container has ended too often; it is started again only after long pauses."""
+STORAGE_EXCEEDED: Final = "StorageExceeded"
+"""A container has written more than limits.ephemeral-storage or sizeLimit allow."""
+READY: Final = "Ready"
+"""All containers run and answer their probes; on a node: its agent serves."""
+SUSPENDED: Final = "Suspended"
+"""spec.suspended: the containers are paused, the ports kept."""
+EXPIRED: Final = "Expired"
+"""Its time is over."""
+DELETING: Final = "Deleting"
+"""It is being taken away."""
+NODE_LOST: Final = "NodeLost"
+"""The node has not reported for 40 s; what runs there is not known."""
+RESCHEDULED: Final = "Rescheduled"
+"""Its node was lost or drained; it moves to another one."""
+TTL_CUT: Final = "TtlCut"
+"""The ttl asked for is above the Challenge's maximum and was cut to it."""
+AVAILABLE: Final = "Available"
+"""On a node: there is enough of it."""
+LOW: Final = "Low"
+"""On a node: there is little left; the message says how much."""
+CORDONED: Final = "Cordoned"
+"""On a node: it gets no new instances."""
+ORPHANS_HELD: Final = "OrphansHeld"
+"""On a node: too many of its instances vanished at once; nothing is torn down for 10 minutes,
+or until an operator confirms."""
+
+PROGRESS: Final = frozenset(
+    {
+        WAITING_FOR_NODE,
+        SCHEDULED,
+        RESERVED,
+        WAITING_FOR_LAUNCH_SLOT,
+        PULLING_IMAGE,
+        LAUNCHING,
+        LAUNCHED,
+        PROBE_PENDING,
+        SUSPENDED,
+        EXPIRED,
+        DELETING,
+    }
+)
+"""The reasons of an instance that is not ready though nothing is wrong with it."""

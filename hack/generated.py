@@ -1,0 +1,60 @@
+"""The files that are generated from the code: writes them, or checks that they are up to date.
+
+Must not generate anything itself: what a file holds is the business of the module that it comes
+from.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from controller.api import crd
+from hack import reference
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def files() -> dict[Path, str]:
+    """Return the text that each generated file ought to have."""
+    texts = {ROOT / "crds" / name: text for name, text in crd.manifests().items()}
+    return texts | {ROOT / "docs" / "api.md": reference.page()}
+
+
+def drift() -> list[str]:
+    """Return a line for each file that differs from what would be generated, or is too many."""
+    wanted = files()
+    paths = {*wanted, *(ROOT / "crds").glob("*.yaml")}
+    found = {path: path.read_text() for path in paths if path.exists()}
+    complaints = []
+    for path in sorted(wanted.keys() | found.keys()):
+        name = path.relative_to(ROOT)
+        if path not in wanted:
+            complaints.append(f"{name}: nothing generates it; delete it")
+        elif path not in found:
+            complaints.append(f"{name}: missing; run hack/generate")
+        elif wanted[path] != found[path]:
+            complaints.append(f"{name}: differs from the code; run hack/generate")
+    return complaints
+
+
+@click.command(
+    help="Write the files that are generated from the code: crds/*.yaml and docs/api.md."
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is out of date.")
+def main(check: bool) -> None:
+    """Write the files, or check them."""
+    if check:
+        complaints = drift()
+        for complaint in complaints:
+            click.echo(complaint, err=True)
+        sys.exit(1 if complaints else 0)
+    for path, text in files().items():
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            click.echo(f"wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
