@@ -43,6 +43,8 @@ async def resync(services: Services, queue: WorkQueue) -> None:
 
 async def once(services: Services, queue: WorkQueue) -> None:
     """Compare; a comparison that fails is logged, and made up for by the next."""
+    if services.engine_problem:
+        return  # the engine's return is followed by a comparison
     try:
         await resync(services, queue)
     except (ApiError, LedgerError, RuntimeFault) as error:

@@ -16,7 +16,7 @@ class FinalizeBatch:
         self,
         ledger: Ledger,
         now: Callable[[], int],
-        wake: Callable[[str], None],
+        wake: Callable[[str], object],
         window: float = 0.05,
     ) -> None:
         """``now`` gives milliseconds UTC; ``wake`` is for the uids of a batch that failed."""

@@ -1,9 +1,12 @@
 """The node's shared bridges: made when needed, the next one when one is full."""
 
+import asyncio
 import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
-from controller.runtime import networks
+from controller.runtime import labels, networks
 from controller.runtime.engine import Engine
 from controller.runtime.errors import NetworkExhausted
 from controller.settings import Settings
@@ -21,6 +24,31 @@ class SharedBridges:
         self._settings = settings
         self._ready: dict[int, str] = {}
         self._index = 0
+        self._users = 0
+        self._changing = asyncio.Lock()
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """Keep the bridges from being tidied away while a container is put on one."""
+        async with self._changing:
+            self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+
+    async def tidy(self) -> None:
+        """Remove the bridges that carry no container; one that does stays.
+
+        To be called when the node has no instance left, so that nothing of ours is.
+        """
+        async with self._changing:
+            if self._users:
+                return
+            for index in range(self._index + 1):
+                name = labels.shared_network_name(self._settings.installation, index)
+                await networks.remove_unused(self._engine, name)
+            self.forget()
 
     async def current(self) -> str:
         """The name of a bridge that takes containers; made if it is not there.

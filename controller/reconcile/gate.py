@@ -23,9 +23,12 @@ class Work(Enum):
 
 
 class Gate:
-    """``capacity`` slots, handed to uids in order; ``wake`` is called with a uid granted later."""
+    """``capacity`` slots, handed to uids in order; ``wake`` is called with a uid granted later.
 
-    def __init__(self, capacity: int, wake: Callable[[str], None]) -> None:
+    Where ``wake`` answers False, nobody would use the slot, and the next one gets it.
+    """
+
+    def __init__(self, capacity: int, wake: Callable[[str], bool]) -> None:
         """``capacity`` is from 1 on."""
         self._capacity = capacity
         self._wake = wake
@@ -84,8 +87,8 @@ class Gate:
             uid, _ = self._queues[work].popitem(last=False)
             self._held[uid] = work
             self._grants += 1
-            if uid != quietly_to:
-                self._wake(uid)
+            if uid != quietly_to and not self._wake(uid):
+                del self._held[uid]
 
     def _next(self) -> Work | None:
         launches, removals = self._queues[Work.LAUNCH], self._queues[Work.REMOVAL]

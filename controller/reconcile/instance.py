@@ -145,7 +145,6 @@ class InstanceReconciler:
         await release(services, key.uid)
         if work is not None:
             await forget(services.cluster, work.read)
-        services.seen.pop(key.uid, None)
         self._forget(key.uid)
         return None
 

@@ -105,9 +105,10 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
 
 
 async def _make(work: Work, planned: list[ContainerPlan]) -> None:
-    network = await attach.network(work)
-    for container in planned:
-        await _run(work, container, network)
+    async with work.services.bridges.in_use():
+        network = await attach.network(work)
+        for container in planned:
+            await _run(work, container, network)
 
 
 async def _run(work: Work, container: ContainerPlan, network: str) -> None:

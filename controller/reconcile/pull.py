@@ -15,11 +15,15 @@ async def pull(work: Work) -> Result:
         return DONE
     if failed := services.attempts.pending(work.uid, now=services.monotonic()):
         return failed
+
+    def wake() -> None:
+        services.wake(work.uid)
+
     for container in work.template.containers:
         status = await services.images.ensure(
             container.image,
             container.image_pull_policy,
-            lambda: services.wake(work.uid),
+            wake,
             not_before=_launch_began(work),
         )
         if isinstance(status, Pulling):

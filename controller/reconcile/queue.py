@@ -79,10 +79,11 @@ class WorkQueue:
         """Reconcile as soon as possible, once."""
         self._start(self._entry(key))
 
-    def wake_uid(self, uid: str) -> None:
-        """The same for a uid that is known; one that was forgotten is of no interest."""
+    def wake_uid(self, uid: str) -> bool:
+        """The same for a uid that is known; False for one that was forgotten."""
         if entry := self._entries.get(uid):
             self._start(entry)
+        return entry is not None
 
     def wake_after(self, key: Key, delay: float) -> None:
         """Reconcile after ``delay`` seconds, unless an earlier time is already set."""
@@ -140,10 +141,11 @@ class WorkQueue:
 
     async def _run(self, entry: _Entry) -> None:
         async with self._slots:
-            entry.dirty = False
+            entry.dirty = entry.forgotten = False
             after = await self._attempt(entry)
         entry.running = False
         if entry.dirty:
+            # Woken meanwhile: look once more, even if nothing was left of it a moment ago.
             self._start(entry)
         elif entry.forgotten:
             self._drop(entry)

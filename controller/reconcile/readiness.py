@@ -50,7 +50,7 @@ class _Verdict:
 class Readiness:
     """The verdicts on all containers of a node, by instance uid."""
 
-    def __init__(self, probes: Probes, wake: Callable[[str], None]) -> None:
+    def __init__(self, probes: Probes, wake: Callable[[str], object]) -> None:
         """``wake`` is called with an uid whose verdict has changed."""
         self._probes = probes
         self._wake = wake

@@ -43,7 +43,7 @@ class Services:
     attempts: Attempts
     batch: FinalizeBatch
     recorder: Recorder
-    wake: Callable[[str], None]
+    wake: Callable[[str], bool]
     address: Callable[[], str]
     clock: Clock = field(default_factory=SystemClock)
     monotonic: Callable[[], float] = time.monotonic

@@ -29,11 +29,12 @@ async def stop(services: Services, uid: str, grace: float) -> Result:
         left = services.stopping[uid] - now
         if running and left > 0:
             return Waiting(reasons.DELETING, "Its containers have been asked to end", left)
+    if not found and not await teardown.has_network(services, uid):
+        return DONE
     if not services.gate.request(uid, gate.Work.REMOVAL):
         return Waiting(reasons.DELETING, "In the queue for its removal")
     try:
         await teardown.remove(services, uid, found)
     finally:
         services.gate.release(uid)
-    services.stopping.pop(uid, None)
     return DONE

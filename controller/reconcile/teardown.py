@@ -22,6 +22,12 @@ async def existing(services: Services, uid: str) -> list[ContainerState]:
     )
 
 
+async def has_network(services: Services, uid: str) -> bool:
+    """Whether the engine has a network of this instance's own, or may be making one."""
+    name = labels.network_name(uid)
+    return services.engine.pending(name) or await networks.exists(services.engine, name)
+
+
 async def remove(services: Services, uid: str, found: list[ContainerState]) -> None:
     """Remove the containers found, and the instance's own network if it has one.
 

@@ -1,0 +1,36 @@
+"""A node's book: which instance holds which host port, subnet and warm slot.
+
+Responsible for what must never collide or leak on one node, in one SQLite file. It knows neither
+Docker nor the API server.
+"""
+
+from controller.ledger.errors import (
+    InstanceNotFound,
+    LedgerConflict,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerUnavailable,
+    PortsExhausted,
+    SubnetsExhausted,
+)
+from controller.ledger.ledger import Ledger
+from controller.ledger.reader import LedgerReader
+from controller.ledger.records import Instance, Problem, Quarantine, Slot, Subnet, Usage
+
+__all__ = [
+    "Instance",
+    "InstanceNotFound",
+    "Ledger",
+    "LedgerConflict",
+    "LedgerCorrupt",
+    "LedgerError",
+    "LedgerReader",
+    "LedgerUnavailable",
+    "PortsExhausted",
+    "Problem",
+    "Quarantine",
+    "Slot",
+    "Subnet",
+    "SubnetsExhausted",
+    "Usage",
+]

@@ -1,0 +1,76 @@
+"""The invariants of the ledger, in SQL: what must be true after every transaction.
+
+Responsible for finding what is broken; it repairs nothing. The schema's own constraints forbid most
+of it: a finding means a damaged file, a foreign hand, or a bug.
+"""
+
+from sqlite_utils import Database
+
+from controller.ledger.records import Problem
+
+# kind → a query whose every row is one finding, already in words.
+_INVARIANTS = {
+    "PortOfNoInstance": """
+        SELECT 'port ' || port || ' belongs to instance ' || instance || ', which has no row'
+        FROM ports WHERE instance IS NOT NULL AND instance NOT IN (SELECT uid FROM instances)
+        UNION ALL
+        SELECT 'port ' || port || ' belongs to slot ' || slot || ', which has no row'
+        FROM ports WHERE slot IS NOT NULL AND slot NOT IN (SELECT slot FROM slots)""",
+    "InstanceWithoutItsPorts": """
+        SELECT 'instance ' || uid || ' (' || namespace || '/' || name || ') has '
+               || (SELECT count(*) FROM ports WHERE instance = uid) || ' of its '
+               || port_count || ' ports'
+        FROM instances WHERE port_count <> (SELECT count(*) FROM ports WHERE instance = uid)""",
+    "SlotWithoutItsPorts": """
+        SELECT 'slot ' || slots.slot || ' has '
+               || (SELECT count(*) FROM ports WHERE ports.slot = slots.slot) || ' of its '
+               || port_count || ' ports'
+        FROM slots WHERE instance IS NULL
+        AND port_count <> (SELECT count(*) FROM ports WHERE ports.slot = slots.slot)""",
+    "PortOutsideRange": """
+        SELECT 'port ' || port || ' is outside the range and ' || state
+        FROM ports WHERE (in_range = 0 AND state = 'free') OR in_range <> EXISTS (
+            SELECT 1 FROM meta, json_each(meta.value) AS span WHERE meta.key = 'ports'
+            AND port BETWEEN span.value ->> 0 AND span.value ->> 1)""",
+    "PortMissing": """
+        SELECT 'the range has ' || wanted || ' ports, the ledger has ' || found || ' of them'
+        FROM (SELECT sum((span.value ->> 1) - (span.value ->> 0) + 1) AS wanted,
+                     (SELECT count(*) FROM ports WHERE in_range = 1) AS found
+              FROM meta, json_each(meta.value) AS span WHERE meta.key = 'ports')
+        WHERE wanted <> found""",
+    # The table's own CHECK constraints, which SQLite does not look at on a read-only connection.
+    "PortState": """
+        SELECT 'port ' || port || ' is ' || state || ' with name '
+               || coalesce(name, 'none') || ' and quarantine ' || coalesce(quarantine, 'none')
+        FROM ports WHERE (name IS NULL) <> (instance IS NULL AND slot IS NULL)
+        OR (confirmed IS NOT NULL AND instance IS NULL)
+        OR (quarantine_until IS NOT NULL AND quarantine IS NULL)""",
+    "SlotWithTwoOwners": """
+        SELECT 'slot ' || slots.slot || ' belongs to ' || coalesce(slots.instance, 'none')
+               || ', its port ' || ports.port || ' to ' || coalesce(ports.instance, 'none')
+        FROM slots JOIN ports ON ports.slot = slots.slot
+        WHERE slots.instance IS NOT ports.instance
+        UNION ALL
+        SELECT 'instance ' || instance || ' has ' || count(*) || ' slots'
+        FROM slots WHERE instance IS NOT NULL GROUP BY instance HAVING count(*) > 1
+        UNION ALL
+        SELECT 'slot ' || slot || ' belongs to instance ' || instance || ', which has no row'
+        FROM slots WHERE instance IS NOT NULL AND instance NOT IN (SELECT uid FROM instances)""",
+    "SubnetsOverlap": """
+        SELECT 'subnet of ' || owner || ' overlaps the one before it, at address ' || first
+        FROM (SELECT owner, first, lag(last) OVER (ORDER BY first) AS before FROM subnets)
+        WHERE before >= first""",
+}
+
+
+def damage(db: Database) -> list[str]:
+    """What SQLite itself finds broken in the file; empty when it is sound."""
+    return [row for (row,) in db.execute("PRAGMA quick_check") if row != "ok"]
+
+
+def check(db: Database) -> list[Problem]:
+    """Every broken invariant; empty when all hold."""
+    found = [Problem("Damaged", detail) for detail in damage(db)]
+    for kind, query in _INVARIANTS.items():
+        found += [Problem(kind, detail) for (detail,) in db.execute(query)]
+    return found

@@ -1,0 +1,187 @@
+"""One SQLite connection, shared by the threads of a process, one transaction at a time.
+
+Responsible for how the file is opened, for BEGIN, COMMIT and ROLLBACK, and for turning SQLite's
+errors into the ledger's. It knows no table. SQLite has a single writer, so a lock around one
+connection costs nothing over a connection for each thread, and threads wait for each other here
+rather than by polling the file's lock. An object is not to be carried over a fork.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from controller.ledger.errors import LedgerError, LedgerUnavailable, translate
+from controller.ledger.filesystem import filesystem_of, is_shared
+
+SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
+# STRICT tables came with 3.37, the ->> operator with 3.38.
+_OLDEST_SQLITE = (3, 38, 0)
+# Room for the whole file: 50,000 instances take 20 MB, and SQLite's own 2 MB would have it read
+# pages again and again.
+_CACHE_KIB = 32 * 1024
+
+
+class Connection:
+    """The file's connection; `write` and `read` are its transactions."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_timeout: float = 5.0,
+        wal: bool = True,
+        synchronous: str = "NORMAL",
+        read_only: bool = False,
+    ) -> None:
+        """Open the file, which is created if it is not there and `read_only` is not set.
+
+        `busy_timeout` is in seconds. Raises ValueError for a setting out of bounds,
+        LedgerUnavailable, and LedgerCorrupt when the file is no database.
+        """
+        if synchronous.upper() not in SYNCHRONOUS:
+            raise ValueError(f"synchronous {synchronous!r}: expected one of {SYNCHRONOUS}")
+        if busy_timeout < 0:
+            raise ValueError(f"busy timeout {busy_timeout}: expected 0 or more seconds")
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise LedgerUnavailable(
+                path, f"SQLite {sqlite3.sqlite_version} is too old", "use SQLite 3.38 or newer"
+            )
+        self.path = path
+        self._busy_timeout = busy_timeout
+        self._wal = wal
+        self._synchronous = synchronous.upper()
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._file: tuple[int, int] | None = None
+        self._db: Database | None = None
+        self._closed = False
+        try:
+            self._db = self._connect()
+        except sqlite3.Error as error:
+            raise translate(path, error) from error
+
+    def close(self) -> None:
+        """Close the connection; once more is fine."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    def write(self) -> AbstractContextManager[Database]:
+        """A transaction that may write: all of it or, on any error, none.
+
+        Raises LedgerUnavailable, LedgerCorrupt and LedgerConflict for what SQLite refuses.
+        """
+        return self._transaction("BEGIN IMMEDIATE")
+
+    def read(self) -> AbstractContextManager[Database]:
+        """A transaction that only reads, on one state of the file; errors as for `write`."""
+        return self._transaction("BEGIN")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Database]:
+        with self._lock:
+            db = self._db
+            try:
+                db = self._usable()
+                # Not by db.execute, which looks at each statement to commit it by itself.
+                db.conn.execute(begin)
+                yield db
+                db.conn.execute("COMMIT")
+            except BaseException as error:
+                self._roll_back(db)
+                if isinstance(error, sqlite3.Error):
+                    raise translate(self.path, error) from error
+                raise
+
+    def _usable(self) -> Database:
+        """The open connection to the file that is at the path now."""
+        if self._closed:
+            raise LedgerUnavailable(self.path, "it was closed", "open it again")
+        # Without this, writes to a file that was deleted or replaced would succeed and be lost.
+        if self._file != _identity(self.path):
+            raise LedgerUnavailable(
+                self.path,
+                "the file was removed or replaced while it was in use",
+                "put it back, or restart the agent: it rebuilds the ledger",
+            )
+        if self._db is None:
+            self._db = self._connect()
+        return self._db
+
+    def _roll_back(self, db: Database | None) -> None:
+        try:
+            if db is not None and db.conn.in_transaction:
+                db.conn.execute("ROLLBACK")
+        except sqlite3.Error:
+            # A connection that cannot roll back (the disk fails) is of no more use: the next
+            # transaction gets a new one, and SQLite rolls back what this one left.
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _connect(self) -> Database:
+        if not self.path.parent.is_dir():
+            raise LedgerUnavailable(
+                self.path, "its folder does not exist", "create or mount the folder"
+            )
+        if self._wal and not self._read_only:
+            self._refuse_shared_folder()
+        mode = "ro" if self._read_only else "rwc"
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=self._busy_timeout,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            db = Database(connection, execute_plugins=False)
+            self._configure(db)
+        except (sqlite3.Error, LedgerError):
+            connection.close()
+            raise
+        self._file = self._file or _identity(self.path)
+        return db
+
+    def _refuse_shared_folder(self) -> None:
+        kind = filesystem_of(self.path.parent)
+        if is_shared(kind):
+            raise LedgerUnavailable(
+                self.path,
+                f"its folder is on {kind}, where SQLite's write-ahead log does not work",
+                "keep it on a local disk, or set CHALLENGE_LEDGER_WAL=false",
+            )
+
+    def _configure(self, db: Database) -> None:
+        db.execute("PRAGMA foreign_keys = ON")
+        if self._read_only:
+            db.execute("PRAGMA query_only = ON")
+            return
+        wanted = "wal" if self._wal else "delete"
+        (mode,) = db.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+        if mode != wanted:
+            raise LedgerUnavailable(
+                self.path,
+                f"SQLite's journal mode is {mode} where {wanted} was asked for",
+                "keep it on a local disk, or set CHALLENGE_LEDGER_WAL=false",
+            )
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file, None when there is none or it cannot be looked at."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

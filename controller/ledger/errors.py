@@ -1,0 +1,139 @@
+"""The errors that the ledger raises: each with a reason constant and what to do about it.
+
+Responsible for the wording that an operator reads when the ledger cannot do what was asked. It
+knows SQLite's error codes, so that nothing above the ledger has to; it opens nothing and logs
+nothing.
+"""
+
+import sqlite3
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import ClassVar
+
+# Extended result codes keep the primary one in the low byte: https://www.sqlite.org/rescode.html.
+_PRIMARY_CODE = 0xFF
+
+
+class LedgerError(Exception):
+    """Every error of the ledger; `reason` is the constant for conditions and metrics."""
+
+    reason: ClassVar[str] = "LedgerError"
+
+
+class PortsExhausted(LedgerError):
+    """There are fewer free host ports than wanted; nothing was reserved.
+
+    `wanted` and `free` are numbers of ports.
+    """
+
+    reason = "PortsExhausted"
+
+    def __init__(self, wanted: int, free: int) -> None:
+        super().__init__(
+            f"{wanted} host port(s) wanted, {free} free: "
+            "wait until instances end, or widen CHALLENGE_PORTS"
+        )
+        self.wanted = wanted
+        self.free = free
+
+
+class SubnetsExhausted(LedgerError):
+    """The pool has no free subnet of the wanted prefix length; nothing was allocated."""
+
+    reason = "NetworkExhausted"
+
+    def __init__(self, wanted: int, pool: IPv4Network) -> None:
+        super().__init__(
+            f"no free /{wanted} subnet left in {pool}: "
+            "wait until instances end, or widen the range of subnets"
+        )
+        self.wanted = wanted
+        self.pool = pool
+
+
+class LedgerConflict(LedgerError):
+    """The request contradicts what the ledger holds; nothing was changed."""
+
+    reason = "LedgerConflict"
+
+
+class InstanceNotFound(LedgerError):
+    """The ledger has no row for this instance uid."""
+
+    reason = "InstanceNotFound"
+
+    def __init__(self, uid: str) -> None:
+        super().__init__(f"the ledger has no instance {uid}: reserve its ports first")
+        self.uid = uid
+
+
+class LedgerUnavailable(LedgerError):
+    """The file cannot be read or written now; nothing was half written.
+
+    `path` is the ledger's file. The same call works again when the cause is gone.
+    """
+
+    reason = "LedgerUnavailable"
+
+    def __init__(self, path: Path, what: str, remedy: str) -> None:
+        super().__init__(f"ledger {path}: {what}; {remedy}")
+        self.path = path
+
+
+class LedgerCorrupt(LedgerUnavailable):
+    """The file is damaged or is no ledger.
+
+    Opening it with a range of ports sets it aside and starts a fresh one.
+    """
+
+    reason = "LedgerCorrupt"
+
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "free space in its folder"),
+    sqlite3.SQLITE_READONLY: (
+        "the file or its folder is read-only",
+        "mount it writable and check the owner of file and folder",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "the file cannot be opened",
+        "check that its folder exists and that this user may write in it",
+    ),
+    sqlite3.SQLITE_PERM: ("access is denied", "check the owner of file and folder"),
+    sqlite3.SQLITE_BUSY: (
+        "another process holds its lock",
+        "end the program that keeps it locked (fuser names it), or raise the busy timeout",
+    ),
+    sqlite3.SQLITE_LOCKED: ("its tables are locked", "try again"),
+    sqlite3.SQLITE_IOERR: (
+        "reading or writing failed",
+        "check the disk and the kernel's log, and free space in its folder",
+    ),
+    sqlite3.SQLITE_PROTOCOL: (
+        "the file system's locks do not work",
+        "keep it on a local disk, or set CHALLENGE_LEDGER_WAL=false",
+    ),
+}
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_corruption(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is damaged or is no database."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in _CORRUPT
+
+
+def translate(path: Path, error: sqlite3.Error) -> LedgerError:
+    """The ledger's own error for one of SQLite's, naming the file, the cause and the remedy."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return LedgerConflict(f"ledger {path}: {error}; nothing was changed")
+    if is_corruption(error):
+        return LedgerCorrupt(
+            path, f"the file is damaged ({error})", "restart the agent: it rebuilds the ledger"
+        )
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    what, remedy = _REMEDIES.get(
+        -1 if code is None else code & _PRIMARY_CODE,
+        ("SQLite failed", "see the cause, then restart the agent"),
+    )
+    return LedgerUnavailable(path, f"{what} ({error})", remedy)

@@ -1,0 +1,207 @@
+"""The ledger's public door: which instance holds which host port, on this node.
+
+Responsible for one transaction a call (BEGIN IMMEDIATE), with one `now`; the tables themselves are
+the business of ports, instances, slots and subnets. It must not know Docker or the API server.
+"""
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+from controller.ledger import instances, ports, subnets
+from controller.ledger import restore as restoring
+from controller.ledger.connection import Connection
+from controller.ledger.doors import SlotDoor, SubnetDoor
+from controller.ledger.errors import InstanceNotFound, LedgerConflict, LedgerUnavailable
+from controller.ledger.names import distinct, same_ports
+from controller.ledger.opening import Opened, open_file
+from controller.ledger.portrange import parse_ports
+from controller.ledger.records import Instance, Problem
+
+
+class Ledger(SlotDoor, SubnetDoor):
+    """One node's book of ports, subnets and warm slots; safe for threads and processes.
+
+    Every `now`, `until` and `expires` is in integer milliseconds UTC. Every method raises
+    LedgerUnavailable when the file cannot be read or written, and has then changed nothing.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        """Take over an open file; use `open` instead."""
+        super().__init__(opened.connection)
+        self.is_new = opened.is_new
+        self.set_aside = opened.aside
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        ports: Iterable[int] | str | None,
+        *,
+        seed: int | str | None = None,
+        busy_timeout: float = 5.0,
+        wal: bool = True,
+        synchronous: str = "NORMAL",
+    ) -> "Ledger":
+        """Open the file, or start it; its folder must exist.
+
+        `ports` is the range (`range(10000, 30000)` or "10000-29999", both ends included); None
+        keeps the recorded one and needs a ledger that is there. Free ports outside a changed range
+        go, held ones stay until they are released. `seed` fixes the order in which new ports are
+        given out. `busy_timeout` (seconds) bounds the wait for other processes; `synchronous` is
+        OFF, NORMAL, FULL or EXTRA.
+
+        A corrupt or foreign file is set aside: then `is_new` is True and `set_aside` names it, and
+        the caller rebuilds with `restore`. Raises ValueError for a setting out of bounds and
+        LedgerUnavailable.
+        """
+        wanted = None if ports is None else parse_ports(ports)
+        file = Path(path)
+        if wanted is None and not file.exists():
+            raise LedgerUnavailable(file, "there is no such file", "start the agent first")
+
+        def connect() -> Connection:
+            return Connection(file, busy_timeout=busy_timeout, wal=wal, synchronous=synchronous)
+
+        return cls(open_file(connect, wanted, random.Random(seed)))
+
+    def reserve(
+        self,
+        uid: str,
+        names: Iterable[str],
+        *,
+        namespace: str,
+        name: str,
+        challenge: str | None = None,
+        now: int,
+    ) -> dict[str, int]:
+        """Reserve a host port for each name, and a row for the instance: all or none.
+
+        For the same uid and names it gives the same ports again. Raises PortsExhausted,
+        LedgerConflict when the uid holds ports of other names, and ValueError for names that
+        repeat or are empty.
+        """
+        wanted = distinct(names)
+        with self._connection.write() as db:
+            added = instances.insert(
+                db,
+                uid,
+                namespace=namespace,
+                name=name,
+                challenge=challenge,
+                port_count=len(wanted),
+                now=now,
+            )
+            if not added:
+                return same_ports(wanted, ports.held_by_instance(db, uid), f"instance {uid}")
+            ports.lapse(db, now=now)
+            return ports.take(db, wanted, instance=uid)
+
+    def release(self, uid: str, *, now: int) -> None:
+        """Free the instance's ports and subnets, and drop its row and claimed slot.
+
+        The ports go to the end of the line. For an unknown uid nothing happens.
+        """
+        with self._connection.write() as db:
+            ports.give_back_instance(db, uid)
+            subnets.free(db, uid)
+            instances.delete(db, uid)
+
+    def confirm(self, uid: str, *, now: int) -> None:
+        """Note that Docker holds all ports of the instance; raises InstanceNotFound."""
+        with self._connection.write() as db:
+            if not instances.exists(db, uid):
+                raise InstanceNotFound(uid)
+            ports.confirm(db, uid, now=now)
+
+    def quarantine(self, port: int, *, until: int | None, reason: str) -> None:
+        """Put a port aside that a foreign program holds.
+
+        Nobody gets it before `until`; with None not before it is lifted. An instance that holds it
+        keeps it until `swap` or `release`. Raises LedgerConflict for a port that is not the
+        ledger's.
+        """
+        with self._connection.write() as db:
+            if not ports.put_aside(db, port, until=until, reason=reason):
+                raise LedgerConflict(f"port {port} is not in the ledger: it cannot be put aside")
+
+    def quarantine_free(
+        self, ports_to_keep: Iterable[int], *, until: int | None, reason: str
+    ) -> set[int]:
+        """Put aside those of the ports that are free, in one transaction; the ones it put aside.
+
+        Ports that are held, put aside already or not the ledger's are left as they are.
+        """
+        with self._connection.write() as db:
+            return ports.put_free_aside(db, ports_to_keep, until=until, reason=reason)
+
+    def lift(self, ports_to_lift: Iterable[int]) -> set[int]:
+        """End the quarantine of these ports; the ones that were put aside."""
+        with self._connection.write() as db:
+            return ports.lift(db, ports_to_lift)
+
+    def swap(
+        self, uid: str, name: str, *, now: int, until: int | None = None, reason: str | None = None
+    ) -> int:
+        """Give the instance another port for the name, in place of one that cannot be bound.
+
+        With a `reason` the old port is put aside until `until` in the same transaction; without,
+        it stays put aside if `quarantine` did so, or goes to the end of the line. Raises
+        PortsExhausted (the old port is then kept), InstanceNotFound, and LedgerConflict when the
+        instance has no port of that name.
+        """
+        with self._connection.write() as db:
+            if not instances.exists(db, uid):
+                raise InstanceNotFound(uid)
+            old = ports.held_by_instance(db, uid).get(name)
+            if old is None:
+                raise LedgerConflict(f"instance {uid} has no port named {name!r} to swap")
+            ports.lapse(db, now=now)
+            if reason is not None:
+                ports.put_aside(db, old, until=until, reason=reason)
+            return ports.swap(db, uid, name, old)
+
+    def finalize(self, uids: Iterable[str], *, now: int) -> set[str]:
+        """Mark the instances as finalized, in one statement; the ones that it marked.
+
+        Unknown uids and those finalized before are left out.
+        """
+        with self._connection.write() as db:
+            return instances.finalize(db, uids)
+
+    def begin_attempt(self, uid: str, *, now: int) -> None:
+        """Stamp `attempt_started`: a launch, or a relaunch, begins now.
+
+        It alone unsets `is_finalized`. Raises InstanceNotFound.
+        """
+        with self._connection.write() as db:
+            instances.begin_attempt(db, uid, now=now)
+
+    def set_expiry(self, uid: str, *, expires: int | None, now: int) -> None:
+        """Set the deadline that `expired` looks at, None for never; raises InstanceNotFound."""
+        with self._connection.write() as db:
+            instances.set_expiry(db, uid, expires=expires)
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Record a fact about this ledger: engine ID, node name, cluster uid, installation.
+
+        Raises ValueError for the keys that the ledger itself keeps.
+        """
+        if key in ("ports", "schema_version"):
+            raise ValueError(f"meta key {key!r} is the ledger's own")
+        with self._connection.write() as db:
+            db.execute(
+                "INSERT INTO meta (key, value) VALUES (?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [key, value],
+            )
+
+    def restore(self, found: Iterable[Instance], *, now: int) -> list[Problem]:
+        """Take over instances that run with the ports they hold, in one transaction.
+
+        Returns what could not be taken over, an instance whole or not at all; the rest is. Ports
+        outside the range are kept until they are released.
+        """
+        with self._connection.write() as db:
+            outcomes = [restoring.restore(db, instance, now=now) for instance in found]
+        return [problem for problem in outcomes if problem is not None]

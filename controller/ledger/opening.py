@@ -1,0 +1,102 @@
+"""Opening a ledger for writing: a sound file at the newest schema, with the wanted range.
+
+Responsible for what happens before the first request: a corrupt or foreign file is set aside and a
+fresh one started, older schemas are migrated, the range of ports is brought up to date.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from controller.ledger import check, ports
+from controller.ledger.connection import Connection
+from controller.ledger.errors import LedgerCorrupt, LedgerUnavailable
+from controller.ledger.filesystem import set_aside
+from controller.ledger.schema import APPLICATION_ID, migrate, unknown_migrations
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open file; `is_new` when it has no history, `aside` where a bad one was moved to."""
+
+    connection: Connection
+    is_new: bool
+    aside: Path | None = None
+
+
+def open_file(
+    connect: Callable[[], Connection], wanted: Sequence[int] | None, chance: random.Random
+) -> Opened:
+    """Open by `connect`; None for `wanted` keeps the recorded range and touches no bad file.
+
+    Raises LedgerUnavailable, and LedgerCorrupt when `wanted` is None and the file is bad.
+    """
+    try:
+        return _open(connect, wanted, chance)
+    except LedgerCorrupt as error:
+        if wanted is None:
+            raise
+        aside = _move_away(error)
+    opened = _open(connect, wanted, chance)
+    return Opened(opened.connection, opened.is_new, aside)
+
+
+def _move_away(error: LedgerCorrupt) -> Path:
+    try:
+        aside = set_aside(error.path, today=datetime.now(UTC))
+    except OSError as refusal:
+        raise LedgerUnavailable(
+            error.path, f"the file is bad and cannot be renamed ({refusal})", "move it away"
+        ) from error
+    _logger.error("%s. Set aside as %s; a fresh ledger is started", error, aside)
+    return aside
+
+
+def _open(
+    connect: Callable[[], Connection], wanted: Sequence[int] | None, chance: random.Random
+) -> Opened:
+    connection = connect()
+    try:
+        with connection.write() as db:
+            is_new = _is_empty(db)
+            if not is_new:
+                _require_sound(connection.path, db)
+            elif wanted is None:
+                raise LedgerUnavailable(
+                    connection.path, "the file has no ledger yet", "start the agent first"
+                )
+            migrate(db)
+            if wanted is not None:
+                ports.set_range(db, wanted, chance)
+    except BaseException:
+        connection.close()
+        raise
+    return Opened(connection, is_new)
+
+
+def _is_empty(db: Database) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+def _require_sound(path: Path, db: Database) -> None:
+    remedy = "restart the agent: it sets the file aside and rebuilds the ledger"
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise LedgerCorrupt(path, "the file is another program's database", remedy)
+    broken = check.damage(db)
+    if broken:
+        raise LedgerCorrupt(path, f"the file is damaged ({broken[0]})", remedy)
+    newer = unknown_migrations(db)
+    if newer:
+        raise LedgerUnavailable(
+            path,
+            f"a newer version wrote it (schema {', '.join(sorted(newer))})",
+            "run that version again, or move the file away to have it rebuilt",
+        )

@@ -1,0 +1,195 @@
+"""The host ports: taking one, giving it back, putting it aside, and the range they come from.
+
+Responsible for the rows of `ports`. Each function takes a connection that is inside a transaction
+of its caller and never commits.
+"""
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+
+from sqlite_utils import Database
+
+from controller.ledger.errors import PortsExhausted
+from controller.ledger.portrange import spans
+from controller.ledger.records import Quarantine, Usage
+from controller.ledger.schema import FREE
+
+# A port that comes free goes to the end of the line, so that late packets of the last player do not
+# reach the next one's service.
+_END_OF_LINE = f"coalesce((SELECT turn FROM ports WHERE {FREE} ORDER BY turn DESC LIMIT 1), 0) + 1"
+_FIRST_FREE = f"SELECT port FROM ports WHERE {FREE} ORDER BY turn LIMIT 1"
+_GIVE_BACK = (
+    "UPDATE ports SET instance = NULL, slot = NULL, name = NULL, confirmed = NULL,"
+    f" turn = {_END_OF_LINE} WHERE "
+)
+_END_QUARANTINE = (
+    f"UPDATE ports SET quarantine = NULL, quarantine_until = NULL, turn = {_END_OF_LINE} WHERE "
+)
+
+
+def take(
+    db: Database, names: Sequence[str], *, instance: str | None = None, slot: str | None = None
+) -> dict[str, int]:
+    """Give the instance or the slot one free port for each name.
+
+    Raises PortsExhausted when there are not enough; the caller's transaction must then roll back.
+    """
+    taken: dict[str, int] = {}
+    for name in names:
+        row = db.execute(_FIRST_FREE).fetchone()
+        if row is None:
+            raise PortsExhausted(wanted=len(names), free=len(taken))
+        db.execute(
+            "UPDATE ports SET instance = ?, slot = ?, name = ? WHERE port = ?",
+            [instance, slot, name, row[0]],
+        )
+        taken[name] = row[0]
+    return taken
+
+
+def held_by_instance(db: Database, uid: str) -> dict[str, int]:
+    """The ports that the instance holds: port name → host port."""
+    return dict(db.execute("SELECT name, port FROM ports WHERE instance = ?", [uid]).fetchall())
+
+
+def held_by_slot(db: Database, slot: str) -> dict[str, int]:
+    """The ports that were reserved for the slot: port name → host port."""
+    return dict(db.execute("SELECT name, port FROM ports WHERE slot = ?", [slot]).fetchall())
+
+
+def give_back_instance(db: Database, uid: str) -> None:
+    """Free the ports of an instance."""
+    db.execute(_GIVE_BACK + "instance = ?", [uid])
+    _drop_outside(db)
+
+
+def give_back_slot(db: Database, slot: str) -> None:
+    """Free the ports of a slot, but for those that an instance has claimed with it."""
+    db.execute(_GIVE_BACK + "slot = ? AND instance IS NULL", [slot])
+    _drop_outside(db)
+
+
+def _drop_outside(db: Database) -> None:
+    """Forget the ports outside the range that nothing holds any more."""
+    # The index is named, since the planner would rather walk the line of free ports.
+    db.execute(f"DELETE FROM ports INDEXED BY ports_outside WHERE in_range = 0 AND {FREE}")
+
+
+def confirm(db: Database, uid: str, *, now: int) -> None:
+    """Note that Docker holds the ports of the instance."""
+    db.execute(
+        "UPDATE ports SET confirmed = ? WHERE instance = ? AND confirmed IS NULL", [now, uid]
+    )
+
+
+def hold(db: Database, port: int, *, uid: str, name: str, now: int) -> None:
+    """Record that the instance holds this very port already, in the range or not."""
+    db.execute(
+        "INSERT INTO ports (port, turn, instance, name, confirmed, in_range)"
+        " VALUES (?, 0, ?, ?, ?, 0)"
+        " ON CONFLICT (port) DO UPDATE SET instance = excluded.instance, name = excluded.name,"
+        " confirmed = excluded.confirmed, quarantine = NULL, quarantine_until = NULL",
+        [port, uid, name, now],
+    )
+
+
+def put_aside(db: Database, port: int, *, until: int | None, reason: str) -> bool:
+    """Mark the port, free or held; False when the ledger has no such port."""
+    found = db.execute(
+        "UPDATE ports SET quarantine = ?, quarantine_until = ? WHERE port = ?",
+        [reason, until, port],
+    )
+    return found.rowcount == 1
+
+
+def put_free_aside(
+    db: Database, ports: Iterable[int], *, until: int | None, reason: str
+) -> set[int]:
+    """Mark those of the ports that are free; the ones that it marked."""
+    rows = db.execute(
+        "UPDATE ports SET quarantine = ?, quarantine_until = ?"
+        f" WHERE port IN (SELECT value FROM json_each(?)) AND {FREE} RETURNING port",
+        [reason, until, json.dumps(sorted(set(ports)))],
+    ).fetchall()
+    return {port for (port,) in rows}
+
+
+def lapse(db: Database, *, now: int) -> None:
+    """End the quarantines whose time is over."""
+    due = "quarantine IS NOT NULL AND quarantine_until <= ?"
+    # Nearly always none: asking first costs a reservation less than an UPDATE of no row.
+    if db.execute(f"SELECT 1 FROM ports WHERE {due} LIMIT 1", [now]).fetchone() is None:
+        return
+    db.execute(_END_QUARANTINE + due, [now])
+    _drop_outside(db)
+
+
+def lift(db: Database, ports: Iterable[int]) -> set[int]:
+    """End the quarantine of these ports, whatever its time; the ones that were put aside."""
+    lifted = db.execute(
+        _END_QUARANTINE
+        + "port IN (SELECT value FROM json_each(?)) AND quarantine IS NOT NULL RETURNING port",
+        [json.dumps(sorted(set(ports)))],
+    ).fetchall()
+    _drop_outside(db)
+    return {port for (port,) in lifted}
+
+
+def quarantined(db: Database) -> list[Quarantine]:
+    """The ports put aside, ascending."""
+    rows = db.execute(
+        "SELECT port, quarantine_until, quarantine FROM ports WHERE quarantine IS NOT NULL"
+        " ORDER BY port"
+    )
+    return [Quarantine(port=port, until=until, reason=reason) for port, until, reason in rows]
+
+
+def swap(db: Database, uid: str, name: str, old: int) -> int:
+    """Give the instance another port for the name; raises PortsExhausted when none is free."""
+    # Chosen before the old one is given back: it must not be the same.
+    row = db.execute(_FIRST_FREE).fetchone()
+    if row is None:
+        raise PortsExhausted(wanted=1, free=0)
+    db.execute(_GIVE_BACK + "port = ?", [old])
+    db.execute("UPDATE ports SET instance = ?, name = ? WHERE port = ?", [uid, name, row[0]])
+    _drop_outside(db)
+    return int(row[0])
+
+
+def usage(db: Database) -> Usage:
+    """How many ports are in which state."""
+    counts = dict(db.execute("SELECT state, count(*) FROM ports GROUP BY state").fetchall())
+    return Usage(
+        free=counts.get("free", 0),
+        reserved=counts.get("reserved", 0),
+        confirmed=counts.get("confirmed", 0),
+        quarantined=counts.get("quarantined", 0),
+    )
+
+
+def set_range(db: Database, wanted: Sequence[int], chance: random.Random) -> None:
+    """Make the ledger's ports those of `wanted` (ascending).
+
+    New ones join the end of the line in random order; free ones outside go; those outside that are
+    held or put aside stay until they come free.
+    """
+    recorded = json.dumps(spans(wanted))
+    row = db.execute("SELECT value FROM meta WHERE key = 'ports'").fetchone()
+    if row is not None and row[0] == recorded:
+        return
+    everything = json.dumps(list(wanted))
+    db.execute("UPDATE ports SET in_range = port IN (SELECT value FROM json_each(?))", [everything])
+    _drop_outside(db)
+    known = {port for (port,) in db.execute("SELECT port FROM ports WHERE in_range = 1")}
+    new = [port for port in wanted if port not in known]
+    chance.shuffle(new)
+    db.execute(
+        f"INSERT INTO ports (port, turn) SELECT value, key + {_END_OF_LINE} FROM json_each(?)",
+        [json.dumps(new)],
+    )
+    db.execute(
+        "INSERT INTO meta (key, value) VALUES ('ports', ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        [recorded],
+    )

@@ -1,0 +1,151 @@
+"""The tables of the ledger and the migrations that lead to them.
+
+Responsible for the schema, its version, and nothing else: no row of data is read or written here.
+A migration that was released is never edited; a change is a new migration at the end.
+"""
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+# "CHLG": tells a ledger from any other SQLite file (PRAGMA application_id).
+APPLICATION_ID = 0x43484C47
+
+MIGRATIONS = Migrations("challenge-controller.ledger")
+
+# The ports of the range, one row each. `state` spells out the four states that usage() counts.
+# `turn` is the place in the line of free ports, without meaning while the port is held.
+# `in_range` = 0: outside the configured range, kept while held or put aside.
+_PORTS = """
+CREATE TABLE ports (
+    port INTEGER PRIMARY KEY CHECK (port BETWEEN 1 AND 65535),
+    turn INTEGER NOT NULL,
+    instance TEXT REFERENCES instances (uid),
+    slot TEXT REFERENCES slots (slot) ON DELETE SET NULL,
+    name TEXT,
+    confirmed INTEGER,
+    quarantine TEXT,
+    quarantine_until INTEGER,
+    in_range INTEGER NOT NULL DEFAULT 1 CHECK (in_range IN (0, 1)),
+    state TEXT GENERATED ALWAYS AS (
+        CASE WHEN quarantine IS NOT NULL THEN 'quarantined'
+             WHEN instance IS NULL AND slot IS NULL THEN 'free'
+             WHEN confirmed IS NULL THEN 'reserved'
+             ELSE 'confirmed' END) VIRTUAL,
+    CHECK ((name IS NULL) = (instance IS NULL AND slot IS NULL)),
+    CHECK (confirmed IS NULL OR instance IS NOT NULL),
+    CHECK (quarantine_until IS NULL OR quarantine IS NOT NULL)
+) STRICT
+"""
+
+# `port_count` is what the instance was promised: fewer rows in `ports` are a broken promise.
+_INSTANCES = """
+CREATE TABLE instances (
+    uid TEXT NOT NULL PRIMARY KEY CHECK (uid <> ''),
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    challenge TEXT,
+    port_count INTEGER NOT NULL CHECK (port_count >= 0),
+    created INTEGER NOT NULL,
+    attempt_started INTEGER,
+    expires INTEGER
+) STRICT, WITHOUT ROWID
+"""
+
+_SLOTS = """
+CREATE TABLE slots (
+    slot TEXT NOT NULL PRIMARY KEY CHECK (slot <> ''),
+    namespace TEXT NOT NULL,
+    challenge TEXT NOT NULL,
+    template TEXT NOT NULL,
+    port_count INTEGER NOT NULL CHECK (port_count >= 0),
+    instance TEXT REFERENCES instances (uid) ON DELETE CASCADE,
+    created INTEGER NOT NULL,
+    claimed INTEGER,
+    CHECK ((instance IS NULL) = (claimed IS NULL))
+) STRICT, WITHOUT ROWID
+"""
+
+# `first` and `last` are addresses as integers, both included. The owner is plain text: a shared
+# network has no instance.
+_SUBNETS = """
+CREATE TABLE subnets (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL CHECK (last >= first),
+    owner TEXT NOT NULL CHECK (owner <> ''),
+    pool TEXT NOT NULL,
+    allocated INTEGER NOT NULL,
+    UNIQUE (owner, pool)
+) STRICT
+"""
+
+# Where the search for a free subnet goes on, so that one just freed comes last.
+_SUBNET_POOLS = """
+CREATE TABLE subnet_pools (
+    pool TEXT NOT NULL PRIMARY KEY,
+    next INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
+_META = """
+CREATE TABLE meta (
+    key TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
+# What makes a port free, as the partial index and every query that is to use it must write it.
+FREE = "instance IS NULL AND slot IS NULL AND quarantine IS NULL"
+
+# A reservation writes one page for each index that it touches, so they hold only the rows that are
+# looked for by them.
+_INDEXES = (
+    f"CREATE INDEX ports_free ON ports (turn) WHERE {FREE}",
+    "CREATE UNIQUE INDEX ports_by_instance ON ports (instance, name) WHERE instance IS NOT NULL",
+    "CREATE INDEX ports_by_slot ON ports (slot, name) WHERE slot IS NOT NULL",
+    "CREATE INDEX ports_quarantined ON ports (quarantine_until) WHERE quarantine IS NOT NULL",
+    "CREATE INDEX ports_outside ON ports (port) WHERE in_range = 0",
+    "CREATE INDEX instances_by_challenge ON instances (challenge) WHERE challenge IS NOT NULL",
+    "CREATE INDEX instances_by_expiry ON instances (expires) WHERE expires IS NOT NULL",
+    "CREATE UNIQUE INDEX slots_by_instance ON slots (instance) WHERE instance IS NOT NULL",
+    "CREATE INDEX slots_warm ON slots (namespace, challenge, template, created)"
+    " WHERE instance IS NULL",
+)
+
+
+@MIGRATIONS(name="0001_tables")
+def _create_tables(db: Database) -> None:
+    for statement in (_META, _INSTANCES, _SLOTS, _PORTS, _SUBNETS, _SUBNET_POOLS, *_INDEXES):
+        db.execute(statement)
+
+
+@MIGRATIONS(name="0002_is_finalized")
+def _add_is_finalized(db: Database) -> None:
+    # The default makes rows from before this column count as finalized: they ran well under a
+    # version that knew no crashed launches, and the collector must not take them for such.
+    db.execute(
+        "ALTER TABLE instances ADD COLUMN is_finalized INTEGER NOT NULL DEFAULT 1"
+        " CHECK (is_finalized IN (0, 1))"
+    )
+    db.execute(
+        "CREATE INDEX instances_unfinalized ON instances (attempt_started)"
+        " WHERE is_finalized = 0 AND attempt_started IS NOT NULL"
+    )
+
+
+def unknown_migrations(db: Database) -> set[str]:
+    """The migrations that the file has seen and this program does not know: it is newer."""
+    with Database(memory=True) as empty:
+        known = {migration.name for migration in MIGRATIONS.pending(empty)}
+    return {migration.name for migration in MIGRATIONS.applied(db)} - known
+
+
+def migrate(db: Database) -> None:
+    """Bring the file to the newest schema; call it inside a transaction, so that all or none."""
+    MIGRATIONS.apply(db)
+    version = len(MIGRATIONS.applied(db))
+    db.execute(
+        "INSERT INTO meta (key, value) VALUES ('schema_version', ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        [str(version)],
+    )
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

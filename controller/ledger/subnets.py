@@ -1,0 +1,120 @@
+"""The subnets of the agent's own ranges: which network has which.
+
+Responsible for the rows of `subnets` and `subnet_pools`. Each function takes a connection that is
+inside a transaction of its caller and never commits. Subnets never overlap, whatever pools and
+prefix lengths they were asked for with.
+"""
+
+from ipaddress import IPv4Network
+
+from sqlite_utils import Database
+
+from controller.ledger.errors import LedgerConflict, SubnetsExhausted
+from controller.ledger.records import Subnet
+
+# Starts at the subnet before the first address, which may reach over it.
+_TAKEN_BETWEEN = """
+SELECT first, last FROM subnets
+WHERE first >= coalesce((SELECT max(first) FROM subnets WHERE first <= :first), 0)
+  AND first <= :last
+ORDER BY first
+"""
+
+
+def allocate(db: Database, owner: str, *, pool: IPv4Network, prefix: int, now: int) -> IPv4Network:
+    """The owner's subnet of the pool, a new one unless it has one.
+
+    Raises ValueError for a prefix length that the pool cannot hold, LedgerConflict when the owner
+    has one of another length, and SubnetsExhausted.
+    """
+    if not pool.prefixlen <= prefix <= 30:
+        raise ValueError(f"prefix /{prefix}: expected /{pool.prefixlen} to /30 in {pool}")
+    row = db.execute(
+        "SELECT first, last FROM subnets WHERE owner = ? AND pool = ?", [owner, str(pool)]
+    ).fetchone()
+    if row is not None:
+        held = _network(*row)
+        if held.prefixlen != prefix:
+            raise LedgerConflict(f"{owner} holds {held} of {pool}: a /{prefix} was asked for")
+        return held
+    size = 1 << (32 - prefix)
+    first = _search(db, pool, size)
+    if first is None:
+        raise SubnetsExhausted(prefix, pool)
+    _insert(db, owner, pool=pool, first=first, last=first + size - 1, now=now)
+    db.execute(
+        "INSERT INTO subnet_pools (pool, next) VALUES (?, ?)"
+        " ON CONFLICT (pool) DO UPDATE SET next = excluded.next",
+        [str(pool), first + size],
+    )
+    return _network(first, first + size - 1)
+
+
+def _search(db: Database, pool: IPv4Network, size: int) -> int | None:
+    """The first address of a free subnet: onward from the last one given, then from the start."""
+    low, high = int(pool.network_address), int(pool.broadcast_address)
+    row = db.execute("SELECT next FROM subnet_pools WHERE pool = ?", [str(pool)]).fetchone()
+    start = _align(low if row is None else row[0], size)
+    found = _first_gap(db, start, high, size)
+    return _first_gap(db, low, high, size) if found is None and start > low else found
+
+
+def _first_gap(db: Database, start: int, end: int, size: int) -> int | None:
+    """The first aligned gap of that size between two addresses, both included."""
+    candidate = start
+    for first, last in db.execute(_TAKEN_BETWEEN, {"first": start, "last": end}):
+        if first >= candidate + size:
+            break
+        if last >= candidate:
+            candidate = _align(last + 1, size)
+    return candidate if candidate + size - 1 <= end else None
+
+
+def _align(address: int, size: int) -> int:
+    return -(-address // size) * size
+
+
+def adopt(db: Database, owner: str, *, pool: IPv4Network, subnet: IPv4Network, now: int) -> None:
+    """Record a subnet that a network already has; once more for the same owner is fine.
+
+    Raises LedgerConflict when another one has it or a part of it, or the owner another of the pool.
+    """
+    first, last = int(subnet.network_address), int(subnet.broadcast_address)
+    row = db.execute(
+        "SELECT owner, pool, first, last FROM subnets WHERE (first <= ? AND last >= ?)"
+        " OR (owner = ? AND pool = ?) LIMIT 1",
+        [last, first, owner, str(pool)],
+    ).fetchone()
+    if row is None:
+        _insert(db, owner, pool=pool, first=first, last=last, now=now)
+    elif tuple(row) != (owner, str(pool), first, last):
+        raise LedgerConflict(
+            f"{owner} cannot have {subnet} of {pool}: {row[0]} holds {_network(*row[2:])}"
+        )
+
+
+def _insert(
+    db: Database, owner: str, *, pool: IPv4Network, first: int, last: int, now: int
+) -> None:
+    db.execute(
+        "INSERT INTO subnets (first, last, owner, pool, allocated) VALUES (?, ?, ?, ?, ?)",
+        [first, last, owner, str(pool), now],
+    )
+
+
+def free(db: Database, owner: str) -> None:
+    """Free all subnets of the owner."""
+    db.execute("DELETE FROM subnets WHERE owner = ?", [owner])
+
+
+def everything(db: Database) -> list[Subnet]:
+    """All subnets given out, by address."""
+    rows = db.execute("SELECT owner, pool, first, last FROM subnets ORDER BY first")
+    return [
+        Subnet(owner=owner, pool=IPv4Network(pool), subnet=_network(first, last))
+        for owner, pool, first, last in rows
+    ]
+
+
+def _network(first: int, last: int) -> IPv4Network:
+    return IPv4Network((first, 33 - (last - first + 1).bit_length()))

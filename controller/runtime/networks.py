@@ -1,0 +1,225 @@
+"""Networks: bridges with explicit subnets, shared by instances or one for each.
+
+Responsible for making, adopting and removing them. Which subnet is whose is the caller's book; what
+packets may leave a network is the firewall's. It must not hold any state of its own.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker import types
+
+from controller.runtime import labels
+from controller.runtime.engine import Engine
+from controller.runtime.errors import Conflict, EngineError, NotFound
+from controller.runtime.labels import Owner, bridge_name, network_name
+
+_OPTION = "com.docker.network.bridge."
+_IN_USE = "has active endpoints"
+_AMBIGUOUS = "is ambiguous"
+_ATTEMPTS = 3
+# A container that is being removed leaves its network within some 300 ms.
+_IN_USE_SECONDS = 10.0
+_IN_USE_PAUSE = 0.2
+_BRIDGE_NF = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+
+
+@dataclass(frozen=True)
+class NetworkState:
+    """A network of ours. `uid` is None of a shared one; `subnet` of one that has none."""
+
+    id: str
+    name: str
+    kind: str
+    node: str
+    uid: str | None
+    subnet: IPv4Network | None
+    labels: Mapping[str, str]
+
+
+async def ensure_instance_network(engine: Engine, owner: Owner, subnet: IPv4Network) -> str:
+    """The instance's own network, where its containers find each other by name; returns its name.
+
+    One that is there is adopted if labels and subnet are these, else removed and made anew.
+    Raises SubnetTaken, NetworkExhausted, EngineError, EngineUnavailable, OutcomeUnknown.
+    """
+    marks = owner.labels() | {labels.NETWORK_KIND: labels.KIND_INSTANCE}
+    return await _ensure(engine, network_name(owner.uid), subnet, marks, between_containers=True)
+
+
+async def ensure_shared_network(
+    engine: Engine, installation: str, node: str, index: int, subnet: IPv4Network
+) -> str:
+    """A network for many instances of one container, none of which reaches another.
+
+    They are kept apart by the bridge's own rules, which count only where `bridge_nf_enabled`.
+    Returns its name. Raises what `ensure_instance_network` raises.
+    """
+    marks = {
+        labels.INSTALLATION: installation,
+        labels.NODE: node,
+        labels.NETWORK_KIND: labels.KIND_SHARED,
+        labels.NETWORK_INDEX: str(index),
+    }
+    name = labels.shared_network_name(installation, index)
+    return await _ensure(engine, name, subnet, marks, between_containers=False)
+
+
+async def remove_network(engine: Engine, name: str) -> None:
+    """Remove every network of that name; done when there is none.
+
+    Containers still connected are cut off. Raises EngineError (still in use after 10 s),
+    EngineUnavailable, OutcomeUnknown.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _IN_USE_SECONDS
+    while True:
+        try:
+            return await _remove(engine, name, name)
+        except NotFound:
+            return None
+        except EngineError as error:
+            in_use = _IN_USE in error.message
+            if not (in_use or _AMBIGUOUS in error.message) or loop.time() > deadline:
+                raise
+        for found in await _named(engine, name):
+            await _disconnect_all(engine, name, found["Id"])
+            await _remove_one_of(engine, name, found["Id"])
+        if in_use:
+            await asyncio.sleep(_IN_USE_PAUSE)
+
+
+async def exists(engine: Engine, name: str) -> bool:
+    """Whether the engine has a network of that name. Raises EngineUnavailable."""
+    return bool(await _named(engine, name))
+
+
+async def remove_unused(engine: Engine, name: str) -> bool:
+    """Remove the network unless a container is on it; whether it is gone.
+
+    Raises EngineError, EngineUnavailable, OutcomeUnknown.
+    """
+    try:
+        await _remove(engine, name, name)
+    except NotFound:
+        return True
+    except EngineError as error:
+        if _IN_USE not in error.message:
+            raise
+        return False
+    return True
+
+
+async def list_networks(
+    engine: Engine, *, installation: str, node: str | None = None
+) -> list[NetworkState]:
+    """All networks of an installation, of that node. Raises EngineUnavailable."""
+    wanted = [f"{labels.INSTALLATION}={installation}"]
+    if node is not None:
+        wanted.append(f"{labels.NODE}={node}")
+    found = await engine.call(
+        lambda client: client.networks(filters={"label": wanted}), effect=False
+    )
+    return [_state(each) for each in found]
+
+
+def bridge_nf_enabled() -> bool:
+    """Whether the kernel has iptables judge packets between ports of one bridge."""
+    try:
+        return _BRIDGE_NF.read_text().strip() == "1"
+    except OSError:  # the module br_netfilter is not loaded
+        return False
+
+
+async def _ensure(
+    engine: Engine,
+    name: str,
+    subnet: IPv4Network,
+    marks: dict[str, str],
+    *,
+    between_containers: bool,
+) -> str:
+    def make(client: docker.APIClient) -> None:
+        client.create_network(
+            name,
+            driver="bridge",
+            check_duplicate=True,
+            labels=marks,
+            ipam=types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(subnet))]),
+            options={
+                _OPTION + "name": bridge_name(name),
+                _OPTION + "enable_icc": str(between_containers).lower(),
+                # Nothing outside is to answer: packets leave with an address that nobody routes.
+                _OPTION + "enable_ip_masquerade": "false",
+            },
+        )
+
+    for _ in range(_ATTEMPTS):
+        try:
+            await engine.call(make, effect=True, name=name)
+            return name
+        except Conflict as refused:
+            conflict = refused
+        present = await _named(engine, name)
+        if len(present) == 1 and _fits(_state(present[0]), subnet, marks):
+            return name
+        if any(each["Labels"].get(labels.INSTALLATION) is None for each in present):
+            raise conflict
+        await remove_network(engine, name)
+    raise conflict
+
+
+async def _named(engine: Engine, name: str) -> list[dict[str, Any]]:
+    """Networks of exactly that name: the engine's filter finds parts, and it admits duplicates."""
+    found = await engine.call(lambda client: client.networks(names=[name]), effect=False)
+    return [each for each in found if each["Name"] == name]
+
+
+async def _remove(engine: Engine, name: str, name_or_id: str) -> None:
+    await engine.call(lambda client: client.remove_network(name_or_id), effect=True, name=name)
+
+
+async def _remove_one_of(engine: Engine, name: str, network_id: str) -> None:
+    try:
+        await _remove(engine, name, network_id)
+    except NotFound:
+        return
+    except EngineError as error:
+        if _IN_USE not in error.message:
+            raise
+
+
+async def _disconnect_all(engine: Engine, name: str, network_id: str) -> None:
+    def disconnect(client: docker.APIClient) -> None:
+        for container in client.inspect_network(network_id).get("Containers") or {}:
+            client.disconnect_container_from_network(container, network_id, force=True)
+
+    try:
+        await engine.call(disconnect, effect=True, name=name)
+    except EngineError:
+        return  # it left by itself meanwhile; if not, the removal says so
+
+
+def _fits(present: NetworkState, subnet: IPv4Network, marks: dict[str, str]) -> bool:
+    same = all(present.labels.get(key) == value for key, value in marks.items())
+    return same and present.subnet == subnet
+
+
+def _state(found: dict[str, Any]) -> NetworkState:
+    marks = found.get("Labels") or {}
+    pools = (found.get("IPAM") or {}).get("Config") or [{}]
+    subnet = pools[0].get("Subnet")
+    return NetworkState(
+        id=found["Id"],
+        name=found["Name"],
+        kind=marks.get(labels.NETWORK_KIND, ""),
+        node=marks.get(labels.NODE, ""),
+        uid=marks.get(labels.INSTANCE_UID),
+        subnet=IPv4Network(subnet) if subnet else None,
+        labels=marks,
+    )

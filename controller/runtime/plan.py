@@ -1,0 +1,171 @@
+"""What a container is to be, in plain values, and the same in the engine's terms.
+
+Responsible for the plan's types and for mapping every option onto the engine's configuration. It
+must not call the engine, and must not know where a value came from: defaults that protect a node
+(memory, pids, dropped capabilities) are put into the plan by the caller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from docker import types
+from docker.types.healthcheck import Healthcheck
+
+from controller.runtime.labels import Owner
+
+DEFAULT_STOP_SECONDS = 10
+# Two files, so that the last lines survive the rotation.
+DEFAULT_LOG_OPTIONS: Mapping[str, str] = {"max-size": "2m", "max-file": "2"}
+
+
+@dataclass(frozen=True)
+class PortBinding:
+    """A host's port (1-65535, on one IP address of the host) for a container's port."""
+
+    container_port: int
+    protocol: str
+    host_port: int
+    host_ip: str
+
+
+@dataclass(frozen=True)
+class Ulimit:
+    """A limit of setrlimit(2) by its name without `RLIMIT_`, in lower case; -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A bind mount of a host's path (which must exist) or a named volume, at `target`."""
+
+    kind: Literal["bind", "volume"]
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """One container. `name` is its DNS alias and, unless `hostname` says otherwise, its hostname.
+
+    `command` takes the place of the image's ENTRYPOINT and CMD, `args` of its CMD (None: as the
+    image has them). `cpu_nano` is in 10^-9 CPUs, `memory` in bytes (no swap beside it), `pids` a
+    number of tasks; None is no limit. `tmpfs` maps paths to mount options. `seccomp` is a profile
+    as JSON text, None the engine's default. `cgroup_parent` is a path below the cgroup root.
+    `stop_timeout` is in seconds. `dns` are the resolvers for names of other machines; empty is the
+    engine's own choice.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...] | None = None
+    args: tuple[str, ...] | None = None
+    working_dir: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    bindings: tuple[PortBinding, ...] = ()
+    exposed: tuple[tuple[int, str], ...] = ()
+    hostname: str | None = None
+    cpu_nano: int | None = None
+    memory: int | None = None
+    pids: int | None = None
+    ulimits: tuple[Ulimit, ...] = ()
+    user: str | None = None
+    read_only: bool = False
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    no_new_privileges: bool = True
+    seccomp: str | None = None
+    init: bool = False
+    cgroup_parent: str | None = None
+    stop_timeout: int = DEFAULT_STOP_SECONDS
+    log_driver: str = "json-file"
+    log_options: Mapping[str, str] = field(default_factory=lambda: DEFAULT_LOG_OPTIONS)
+    dns: tuple[str, ...] = ()
+
+
+def configuration(
+    version: str, owner: Owner, plan: ContainerPlan, network: str, aliases: tuple[str, ...]
+) -> types.ContainerConfig:
+    """The body of the engine's create call, in the API's `version` ("1.41")."""
+    endpoint = types.EndpointConfig(version, aliases=list(aliases))
+    ports = {(binding.container_port, binding.protocol) for binding in plan.bindings}
+    return types.ContainerConfig(
+        version,
+        plan.image,
+        list(plan.args or ()),
+        entrypoint=list(plan.command) if plan.command else None,
+        hostname=plan.hostname or plan.name,
+        user=plan.user,
+        detach=True,
+        ports=sorted(ports.union(plan.exposed)),
+        environment=dict(plan.env),
+        working_dir=plan.working_dir,
+        labels=owner.labels(plan.name),
+        host_config=host_config(version, plan, network),
+        # The stubs take the mapping of names to endpoints for one endpoint.
+        networking_config=types.NetworkingConfig({network: endpoint}),  # type: ignore[arg-type]
+        # As in a Pod: the template's probes count, not the image's HEALTHCHECK, which would also
+        # cost the engine an exec each time.
+        healthcheck=Healthcheck(test=["NONE"]),
+        stop_timeout=plan.stop_timeout,
+    )
+
+
+def host_config(version: str, plan: ContainerPlan, network: str) -> types.HostConfig:
+    """The part of the configuration that is about the host: limits, rights, mounts, ports."""
+    return types.HostConfig(
+        version,
+        network_mode=network,
+        port_bindings=_port_bindings(plan.bindings),
+        dns=list(plan.dns) or None,
+        # The agent counts restarts and decides on them.
+        restart_policy={"Name": "no"},
+        nano_cpus=plan.cpu_nano,
+        mem_limit=plan.memory,
+        memswap_limit=plan.memory,
+        pids_limit=plan.pids,
+        cgroup_parent=plan.cgroup_parent,
+        ulimits=_ulimits(plan.ulimits),
+        cap_add=list(plan.cap_add) or None,
+        cap_drop=list(plan.cap_drop) or None,
+        security_opt=_security_options(plan),
+        read_only=plan.read_only,
+        tmpfs=dict(plan.tmpfs) or None,
+        mounts=[
+            types.Mount(mount.target, mount.source, mount.kind, mount.read_only)
+            for mount in plan.mounts
+        ],
+        init=plan.init,
+        log_config=types.LogConfig(type=plan.log_driver, config=dict(plan.log_options)),
+    )
+
+
+def _port_bindings(bindings: tuple[PortBinding, ...]) -> dict[int | str, Any]:
+    bound: dict[int | str, list[tuple[str, int]]] = {}
+    for binding in bindings:
+        key = f"{binding.container_port}/{binding.protocol}"
+        bound.setdefault(key, []).append((binding.host_ip, binding.host_port))
+    return dict(bound)
+
+
+def _ulimits(ulimits: tuple[Ulimit, ...]) -> list[types.Ulimit]:
+    # A core dump lands in the writable layer, as large as the process was.
+    limits = {"core": Ulimit("core", 0, 0)} | {limit.name: limit for limit in ulimits}
+    return [
+        types.Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in limits.values()
+    ]
+
+
+def _security_options(plan: ContainerPlan) -> list[str]:
+    options = []
+    if plan.no_new_privileges:
+        options.append("no-new-privileges:true")
+    if plan.seccomp is not None:
+        options.append(f"seccomp={plan.seccomp}")
+    return options
