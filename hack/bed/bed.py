@@ -1,0 +1,279 @@
+"""A development bed: brought up part by part, written down as it goes, taken down whole.
+
+Whatever happens half-way, `down` finds and removes all of it: each part is written to the bed's
+file before it is made, and programs can be told by the bed's folder in their command lines.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from hack.bed import cluster, network
+from hack.bed.cache import locked
+from hack.bed.controllers import node_is_ready, spawn_controller
+from hack.bed.controlplane import ControlPlane, ControlPlaneState
+from hack.bed.engine import Engine, foreign_engine, own_engine
+from hack.bed.errors import BedError
+from hack.bed.foreign import claim_node, remove_agent_locks, remove_from_engine
+from hack.bed.image import import_echo_image
+from hack.bed.kubeconfig import Kubectl, copy_current, current_server
+from hack.bed.leftovers import processes_of_folder
+from hack.bed.packages import install_missing
+from hack.bed.processes import Process, by_pid, uninterrupted
+from hack.bed.programs import find_kubectl, find_programs
+from hack.bed.report import Report
+from hack.bed.state import BedState, ClusterState, NodeState, load_state
+
+
+class Bed:
+    """A control plane, a Docker engine and controllers in one folder."""
+
+    def __init__(self, state: BedState, report: Report) -> None:
+        self.state = state
+        self.report = report
+        self._control_plane: ControlPlane | None = None
+        self._engines: dict[int, Engine] = {}
+        self._kubectl: Kubectl | None = None
+
+    @classmethod
+    def create(cls, name: str, folder: Path, report: Report, *, temporary: bool) -> "Bed":
+        """A new bed with nothing in it yet. Raises BedError when its folder exists already."""
+        owner = by_pid(os.getpid(), "owner")
+        if owner is None:
+            raise BedError("/proc is not mounted; a bed needs it")
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+        except FileExistsError:
+            raise BedError(f"there is a bed in {folder} already") from None
+        state = BedState(name=name, folder=folder.resolve(), owner=owner, temporary=temporary)
+        state.save()
+        return cls(state, report)
+
+    @classmethod
+    def load(cls, folder: Path, report: Report) -> "Bed | None":
+        """The bed in a folder; None when there is none."""
+        state = load_state(folder)
+        return None if state is None else cls(state, report)
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of the bed's administrator."""
+        if self.state.cluster is not None:
+            return self.state.cluster.kubeconfig
+        return self.control_plane.admin_kubeconfig
+
+    @property
+    def docker_host(self) -> str:
+        """Where the first node's engine listens."""
+        return self.engine().url
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """The bed's own control plane. Raises BedError when it has none."""
+        if self._control_plane is None:
+            if self.state.control_plane is None:
+                raise BedError(f"the bed {self.state.name} has no control plane of its own")
+            self._control_plane = ControlPlane(
+                self.state.control_plane,
+                find_programs(self.report),
+                dies_with_parent=self.state.temporary,
+            )
+        return self._control_plane
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """kubectl as the bed's administrator."""
+        if self._kubectl is None:
+            program = find_kubectl(self.report)
+            self._kubectl = Kubectl(program, self.kubeconfig, self.state.folder / "kube-cache")
+        return self._kubectl
+
+    def node(self, number: int = 1) -> NodeState:
+        """A node, counted from 1. Raises BedError when there is none of that number."""
+        for node in self.state.nodes:
+            if node.number == number:
+                return node
+        raise BedError(f"the bed {self.state.name} has no node {number}")
+
+    def engine(self, number: int = 1) -> Engine:
+        """The Docker engine of a node."""
+        if number not in self._engines:
+            state = self.node(number).engine
+            self._engines[number] = Engine(state, dies_with_parent=self.state.temporary)
+        return self._engines[number]
+
+    # -- up ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def removed_on_failure(self) -> Iterator[None]:
+        """Take the bed down when what is done inside fails or is interrupted."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(BedError):
+                self.down()
+            raise
+
+    def start_network(self) -> None:
+        """Make the bridge that nodes of our own will need; none for an engine that is there."""
+        if self.state.network is None and os.geteuid() == 0 and foreign_engine() is None:
+            install_missing(self.report)
+            # Written down before anything else is done with it, so that a crash leaves no bridge.
+            self.state.network = network.claim_network(self.state.folder)
+            self.state.save()
+            network.start_network(self.state.network)
+
+    def start_control_plane(self) -> None:
+        """Start etcd and the API server, apply our kinds, make the controller's namespace."""
+        find_programs(self.report)
+        find_kubectl(self.report)
+        self.start_network()
+        # Nodes reach it over the bridge; without one nobody but this machine does.
+        address = self.state.network.address if self.state.network else "127.0.0.1"
+        with self.report.stage("start the control plane"):
+            folder = self.state.folder / "controlplane"
+            self.state.control_plane = ControlPlaneState(folder=folder, address=address)
+            self.state.save()
+            self.control_plane.start()
+            self.state.save()
+        with self.report.stage("apply the custom resource definitions"):
+            cluster.prepare(self.kubectl)
+
+    def use_current_cluster(self) -> None:
+        """Use the cluster that kubectl talks to now, and note what is made in it.
+
+        Raises BedError when it cannot be reached, by us or from a node.
+        """
+        folder = self.state.folder
+        kubeconfig = copy_current(find_kubectl(self.report), folder / "cluster.kubeconfig")
+        self.state.cluster = ClusterState(source=current_server(kubeconfig), kubeconfig=kubeconfig)
+        self.state.save()
+        with self.report.stage(f"apply the definitions to {self.state.cluster.source}"):
+            made = cluster.missing(self.kubectl)
+            self.state.cluster.made_definitions = made.definitions
+            self.state.cluster.made_namespace = made.namespace
+            self.state.save()
+            cluster.prepare(self.kubectl)
+
+    def start_engine(self, number: int = 1) -> None:
+        """Find the Docker engine of a node, or start one of our own."""
+        foreign = foreign_engine()
+        if foreign is not None:
+            with locked("slots"):
+                self.state.nodes.append(claim_node(foreign))
+                self.state.save()
+            return
+        install_missing(self.report)
+        self.start_network()
+        links = self.state.network
+        if links is None:
+            raise BedError(
+                "no Docker engine answers: start Docker, set DOCKER_HOST, or run this as root on "
+                "Debian, where an engine is started for you"
+            )
+        name = f"node-{number}"
+        with self.report.stage("start a Docker engine"):
+            state = own_engine(self.state.folder / name, links.namespace(number))
+            node = NodeState(
+                number=number,
+                name=name,
+                address=links.node_address(number),
+                engine=state,
+                ports="10000-29999",
+                shared_subnets="10.212.0.0/18",
+                instance_subnets="10.213.0.0/16",
+            )
+            self.state.nodes.append(node)
+            self.state.save()
+            network.add_node(links, number)
+            self.engine(number).start()
+            self.state.save()
+
+    def import_image(self, number: int = 1) -> str:
+        """Put the demo image into a node's engine; returns its name."""
+        return import_echo_image(self.engine(number).url, self.report)
+
+    def start_controller(
+        self,
+        name: str = "controller",
+        *,
+        role: str = "all",
+        number: int = 1,
+        env: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start a role of `challenge-controller` on a node; `env` wins over the bed's settings."""
+        node = self.node(number)
+        process = spawn_controller(self.state, node, self.kubeconfig, name, role, env or {})
+        self.state.controllers[name] = process
+        self.state.save()
+        return process
+
+    def wait_for_controller(
+        self, name: str = "controller", *, number: int = 1, timeout: float = 30.0
+    ) -> None:
+        """Wait until a node's controller has registered it as ready.
+
+        Raises BedError with its last log lines when it ends, or takes longer than `timeout` s.
+        """
+        process = self.state.controllers[name]
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and process.alive():
+            if node_is_ready(self.kubectl, self.node(number).name, since=process.begin):
+                return
+            process.wait(0.2)
+        raise BedError(f"the controller does not come up; its last lines:\n{process.log_tail()}")
+
+    def stop_controller(self, name: str = "controller", *, timeout: float = 20.0) -> None:
+        """Ask a controller to end, and kill it when it has not after `timeout` seconds."""
+        process = self.state.controllers.pop(name, None)
+        if process is not None:
+            process.stop(timeout)
+            self.state.save()
+
+    # -- down ----------------------------------------------------------------------------------
+
+    def down(self) -> None:
+        """Stop and remove everything of the bed. Safe to call again, and after any crash."""
+        with uninterrupted():
+            links = self.state.network
+            if links is not None and not network.is_owned(links, self.state.folder):
+                # They have gone before, and another bed may have had the number since.
+                links = None
+            self._leave_cluster()
+            for name in list(self.state.controllers):
+                self.stop_controller(name, timeout=5.0)
+            for node in self.state.nodes:
+                engine = self.engine(node.number)
+                if not engine.owned:
+                    remove_from_engine(engine.url, self.state.name)
+                engine.stop(has_namespace=links is not None)
+                remove_agent_locks(self.state.name, engine)
+            if self.state.control_plane is not None:
+                plane = ControlPlane(self.state.control_plane, None, dies_with_parent=False)
+                plane.stop()
+            for process in processes_of_folder(self.state.folder):
+                process.kill()
+            if links is not None:
+                for node in self.state.nodes:
+                    network.remove_node(links, node.number)
+                network.remove_network(links)
+            shutil.rmtree(self.state.folder, ignore_errors=True)
+
+    def _leave_cluster(self) -> None:
+        """Take away from somebody else's cluster what the bed has made in it."""
+        made = self.state.cluster
+        if made is None:
+            return
+        # The controllers still run: they remove their finalizers from the objects that go.
+        if made.made_definitions:
+            names = [f"crd/{name}" for name in made.made_definitions]
+            self.kubectl("delete", "--ignore-not-found", "--timeout=90s", *names, check=False)
+        if made.made_namespace:
+            name = f"namespace/{cluster.NAMESPACE}"
+            self.kubectl("delete", "--ignore-not-found", "--timeout=60s", name, check=False)

@@ -1,0 +1,72 @@
+"""`hack/test`: the stages of the project's checks, each timed, with a summary at the end.
+
+hack/test              all of them
+hack/test lint         style, types, layers
+hack/test unit         tests that need neither Docker nor an API server
+hack/test integration  tests on a bed; further words go to pytest
+"""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from hack.bed.cache import REPOSITORY
+from hack.bed.report import clock_text
+
+PYTEST = (sys.executable, "-m", "pytest", "-W", "error", "-q")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One check: its name, the group it belongs to, and the command that does it."""
+
+    name: str
+    group: str
+    command: tuple[str, ...]
+
+
+STAGES = (
+    Stage("ruff check", "lint", ("ruff", "check", "--quiet")),
+    Stage("ruff format", "lint", ("ruff", "format", "--check", "--quiet")),
+    Stage("mypy", "lint", ("mypy", "--no-error-summary")),
+    Stage("layers", "lint", ("lint-imports",)),
+    Stage("unit tests", "unit", (*PYTEST, "tests/unit")),
+    Stage("integration tests", "integration", (*PYTEST, "tests/integration")),
+)
+GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
+
+
+def main(words: list[str]) -> int:
+    """Run the stages of a group, or all of them; returns the exit code."""
+    group, further = (words[0], words[1:]) if words else ("all", [])
+    if group not in ("all", *GROUPS) or (further and group not in ("unit", "integration")):
+        print(f"usage: hack/test [{'|'.join(GROUPS)}] [words for pytest]", file=sys.stderr)
+        return 2
+    wanted = [stage for stage in STAGES if group in ("all", stage.group)]
+    results = [(stage, *_run(stage, further)) for stage in wanted]
+    print("\nstage                  result     time")
+    for stage, code, seconds in results:
+        result = "ok" if code == 0 else f"failed ({code})"
+        print(f"{stage.name:<22} {result:<10} {clock_text(seconds)}")
+    return 0 if all(code == 0 for _, code, _ in results) else 1
+
+
+def _run(stage: Stage, further: list[str]) -> tuple[int, float]:
+    print(f"== {stage.name}: {' '.join((*stage.command, *further))}", flush=True)
+    started = time.monotonic()
+    child = subprocess.Popen((*stage.command, *further), cwd=REPOSITORY)
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:
+        # The terminal has told pytest too; it is taking its bed down.
+        child.wait()
+        raise
+    return code, time.monotonic() - started
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,82 @@
+"""The programs of the development control plane: found, or built from Go modules."""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.bed.cache import REPOSITORY
+from hack.bed.errors import BedError
+from hack.bed.golang import Build, build
+from hack.bed.report import Report
+
+MODULES = REPOSITORY / "hack" / "controlplane"
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The paths of the programs that a control plane needs."""
+
+    etcd: Path
+    apiserver: Path
+
+
+def find_programs(report: Report) -> Programs:
+    """etcd and kube-apiserver: from KUBEBUILDER_ASSETS where that is set, else built and cached.
+
+    Raises BedError when the folder that KUBEBUILDER_ASSETS names lacks one, or a build fails.
+    """
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets:
+        return Programs(_asset(assets, "etcd"), _asset(assets, "kube-apiserver"))
+    return Programs(
+        build(etcd_build(), report),
+        build(kubernetes_build("kube-apiserver", core_seconds=800), report),
+    )
+
+
+def find_kubectl(report: Report) -> Path:
+    """kubectl: from KUBEBUILDER_ASSETS, else from the PATH, else built and cached."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and (Path(assets) / "kubectl").exists():
+        return Path(assets) / "kubectl"
+    found = shutil.which("kubectl")
+    if found is not None:
+        return Path(found)
+    return build(kubernetes_build("kubectl", core_seconds=120), report)
+
+
+def etcd_build() -> Build:
+    """How etcd is built."""
+    module = MODULES / "etcd"
+    version = _required(module, "go.etcd.io/etcd/server/v3")
+    return Build("etcd", version, module, ".", core_seconds=60)
+
+
+def kubernetes_build(program: str, *, core_seconds: float) -> Build:
+    """How one of Kubernetes' programs is built; it must know its version, or kubectl refuses it."""
+    module = MODULES / "kubernetes"
+    version = _required(module, "k8s.io/kubernetes")
+    major, minor = version.removeprefix("v").split(".")[:2]
+    flags = ["-s", "-w"]
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+        for name, value in (("Version", version), ("Major", major), ("Minor", minor)):
+            flags += ["-X", f"{package}.git{name}={value}"]
+    package = f"k8s.io/kubernetes/cmd/{program}"
+    return Build(program, version, module, package, " ".join(flags), core_seconds=core_seconds)
+
+
+def _required(module: Path, dependency: str) -> str:
+    text = (module / "go.mod").read_text()
+    match = re.search(rf"^require {re.escape(dependency)} (v\S+)$", text, re.MULTILINE)
+    if match is None:
+        raise BedError(f"{module / 'go.mod'} does not require {dependency} on a line of its own")
+    return match.group(1)
+
+
+def _asset(folder: str, name: str) -> Path:
+    path = Path(folder) / name
+    if not path.exists():
+        raise BedError(f"KUBEBUILDER_ASSETS={folder} holds no {name}; unset it to have one built")
+    return path

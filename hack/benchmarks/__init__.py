@@ -1,0 +1,1 @@
+"""`hack/bench`: every figure in the documentation comes from one of these commands."""
