@@ -95,8 +95,11 @@ def _roles(role: str, settings: Settings, cluster: Cluster) -> list[Coroutine[An
 async def _until(stop: asyncio.Event, roles: list[Coroutine[Any, Any, None]]) -> int:
     tasks = [asyncio.create_task(role) for role in roles]
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+    ended, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
     code = 0
+    if stopped not in ended and all(task.exception() is None for task in ended):
+        click.echo("Error: a part of the controller ended by itself", err=True)
+        code = 1
     for task in (*tasks, stopped):
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):

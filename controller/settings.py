@@ -6,6 +6,7 @@ made from this one model. It must not read anything but the environment and the 
 
 import ipaddress
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,9 +14,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from controller.api import values
+
 PREFIX = "CHALLENGE_"
 LAST_PORT = 65535
 LOG_LEVELS = Literal["debug", "info", "warning", "error"]
+ADDRESS = "^([A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9:])?)?$"
 NAME = r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -81,6 +85,7 @@ class Settings(BaseSettings):
     public_address: str = Field(
         "",
         max_length=253,
+        pattern=ADDRESS,
         description="Host name or IP address that players are told (default: the address from "
         "which this host reaches the API server).",
     )
@@ -170,6 +175,20 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("kubeconfig", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("namespaces")
+    @classmethod
+    def _namespace_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A pattern such as team-* would be served as a namespace of that name: not at all.
+        for name in value:
+            if len(name) > 63 or not re.fullmatch(values.DNS_LABEL, name):
+                raise ValueError(f"expected names of namespaces; {name!r} is none")
+        return value
+
     @field_validator("ports")
     @classmethod
     def _port_range(cls, value: str) -> str:
@@ -183,33 +202,39 @@ class Settings(BaseSettings):
     @field_validator("interface")
     @classmethod
     def _ip_address(cls, value: str) -> str:
-        return str(ipaddress.ip_address(value))
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError("expected an IP address of this host, or 0.0.0.0") from None
 
     @field_validator("shared_subnets", "instance_subnets")
     @classmethod
     def _ipv4_network(cls, value: str, info: Any) -> str:
         longest = 22 if info.field_name == "shared_subnets" else 27
-        network = ipaddress.IPv4Network(value)
+        try:
+            network = ipaddress.IPv4Network(value)
+        except ValueError as error:
+            raise ValueError(f"expected an IPv4 range such as 10.212.0.0/18: {error}") from None
         if network.prefixlen > longest:
             raise ValueError(f"expected an IPv4 range of /{longest} or larger")
         return str(network)
 
-    @field_validator("concurrent_launches")
+    @field_validator("concurrent_launches", mode="before")
     @classmethod
-    def _launches(cls, value: int | str) -> int | str:
-        if value != "auto" and not 1 <= int(value) <= 64:
+    def _launches(cls, value: Any) -> Any:
+        # Before the union's own check, which has a complaint for each of its members.
+        text = str(value).strip()
+        if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= 64):
             raise ValueError("expected a whole number from 1 to 64, or auto")
         return value
 
     @field_validator("default_cpu", "default_memory", "prune_age")
     @classmethod
     def _kubernetes_quantity(cls, value: str, info: Any) -> str:
-        from controller.api import meta
-
         parse = {
-            "default_cpu": meta.parse_cpu,
-            "default_memory": meta.parse_memory,
-            "prune_age": meta.parse_duration,
+            "default_cpu": values.parse_cpu,
+            "default_memory": values.parse_memory,
+            "prune_age": values.parse_duration,
         }[info.field_name]
         parse(value)
         return value
@@ -256,5 +281,6 @@ def _complaint(error: Any) -> str:
     if not error["loc"]:
         return message
     name = str(error["loc"][0])
-    expected = message if message.startswith("expected") else f"expected: {message}"
-    return f"{PREFIX}{name.upper()}={error['input']!r}: {expected}"
+    expected = message.removeprefix("expected ").removeprefix("Input should be ")
+    expected = expected.replace("String should match pattern", "text that matches")
+    return f"{PREFIX}{name.upper()}={error['input']!r}: expected {expected}"

@@ -5,12 +5,14 @@ anew, since its events of the meantime are gone.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock, engine_lock
 from controller.reconcile.services import Services
+from controller.runtime import containers
 from controller.runtime.engine import EngineInfo
 from controller.runtime.errors import EngineUnavailable, RuntimeFault
 
@@ -32,6 +34,7 @@ class EngineMonitor:
         self._changed = changed
         self._lock: HostLock | None = None
         self._seen = asyncio.Event()
+        self._settling: set[asyncio.Task[None]] = set()
         self.info: EngineInfo | None = None
 
     async def run(self) -> None:
@@ -79,8 +82,19 @@ class EngineMonitor:
                 self._returned()
                 self._changed()
             if event.uid and event.type == "container":
-                services.wake(event.uid)
+                task = asyncio.create_task(self._wake(event.uid, event.name))
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
         raise EngineUnavailable("The engine's event stream ended")
+
+    async def _wake(self, uid: str, container: str) -> None:
+        """Wake an instance once the engine's list says the same as its event.
+
+        The engine tells of an end before it has noted it; an inspection waits for that.
+        """
+        with contextlib.suppress(RuntimeFault):
+            await containers.inspect(self._services.engine, container)
+        self._services.wake(uid)
 
     def _lost(self, message: str) -> None:
         if self._services.engine_problem != message:

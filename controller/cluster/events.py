@@ -38,7 +38,7 @@ class Recorder:
         namespace = meta.get("namespace") or "default"
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {
-            "metadata": {"name": f"{meta['name'][:200]}.{uuid4().hex[:16]}"},
+            "metadata": {"name": f"{meta['name'][:200].rstrip('-.')}.{uuid4().hex[:16]}"},
             "involvedObject": _reference(about),
             "type": kind,
             "reason": reason,

@@ -55,25 +55,50 @@ class Lease:
         self._monotonic = monotonic
         self._seen: tuple[Any, Any] = (None, None)
         self._seen_at = monotonic()
+        self._renewed_at = monotonic()
 
     async def take(self) -> str:
         """Take or renew the Lease; returns the holder's identity: ours, or who has it.
 
-        Raises ApiError when the API server refuses or does not answer.
+        Raises ApiError when the API server refuses, TimeoutError when it does not answer within
+        half of the duration.
         """
+        async with asyncio.timeout(self.duration / 2):
+            return await self._take()
+
+    async def _take(self) -> str:
+        while True:
+            asked = self._monotonic()
+            lease = await self._read()
+            spec = (lease or {}).get("spec") or {}
+            holder = spec.get("holderIdentity") or ""
+            if holder and holder != self._identity and not self._silent(spec):
+                return str(holder)
+            if await self._write(lease, self._spec(spec)):
+                self._renewed_at = asked  # others count from its arrival, which was later
+                return self._identity
+
+    async def _read(self) -> Object | None:
         try:
-            lease = await self._cluster.get(LEASES, self.name, self._namespace)
+            return await self._cluster.get(LEASES, self.name, self._namespace)
         except NotFound:
-            return await self._create()
-        spec = lease.get("spec") or {}
-        holder = spec.get("holderIdentity") or ""
-        if holder and holder != self._identity and not self._silent(spec):
-            return str(holder)
+            return None
+
+    async def _write(self, lease: Object | None, spec: Object) -> bool:
+        """Write over what was read; False when it has changed since, so that it is read again."""
         try:
-            await self._cluster.replace(LEASES, lease | {"spec": self._spec(spec)})
+            if lease is None:
+                body = {"metadata": {"name": self.name}, "spec": spec}
+                await self._cluster.create(LEASES, body, self._namespace)
+            else:
+                await self._cluster.replace(LEASES, lease | {"spec": spec})
         except Conflict:
-            return str(holder or "another process")
-        return self._identity
+            return False
+        except NotFound:
+            if lease is None:
+                raise  # it is the namespace that there is none of
+            return False
+        return True
 
     async def release(self) -> None:
         """Give the Lease up, if it is ours, so that the next one need not wait."""
@@ -92,8 +117,8 @@ class Lease:
         while True:
             try:
                 holder = await self.take()
-            except ApiUnavailable as error:
-                holder, since = f"unknown: {error}", self._monotonic()
+            except (ApiUnavailable, TimeoutError) as error:
+                holder, since = f"unknown: {str(error) or 'time-out'}", self._monotonic()
             if holder == self._identity:
                 return
             if holder != told:
@@ -109,20 +134,24 @@ class Lease:
         Returns when another holds it, or, with ``lost_after``, when it could not be renewed for
         that many seconds.
         """
-        renewed = self._monotonic()
         while True:
-            await asyncio.sleep(self.duration / 4)
+            await asyncio.sleep(min(self.duration / 4, self._left(lost_after)))
             try:
-                async with asyncio.timeout(self.duration / 2):
+                async with asyncio.timeout(self._left(lost_after)):
                     holder = await self.take()
             except (ApiError, TimeoutError) as error:
                 logger.warning("Cannot renew the Lease %s: %s", self.name, str(error) or "time-out")
-                if lost_after is not None and self._monotonic() - renewed > lost_after:
+                if self._left(lost_after) <= 0:
                     return
                 continue
             if holder != self._identity:
                 return
-            renewed = self._monotonic()
+
+    def _left(self, lost_after: float | None) -> float:
+        """Seconds until the Lease counts as lost; more than any wait without a limit."""
+        if lost_after is None:
+            return float(self.duration)
+        return max(0.0, self._renewed_at + lost_after - self._monotonic())
 
     def _silent(self, spec: Object) -> bool:
         record = (spec.get("holderIdentity"), spec.get("renewTime"))
@@ -142,11 +171,3 @@ class Lease:
             "renewTime": now,
             "leaseTransitions": transitions if ours else transitions + 1,
         }
-
-    async def _create(self) -> str:
-        body = {"metadata": {"name": self.name}, "spec": self._spec({})}
-        try:
-            await self._cluster.create(LEASES, body, self._namespace)
-        except Conflict:
-            return "another process"
-        return self._identity

@@ -9,9 +9,9 @@ rather than by polling the file's lock. An object is not to be carried over a fo
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from sqlite_utils import Database
 
@@ -26,8 +26,35 @@ _OLDEST_SQLITE = (3, 38, 0)
 _CACHE_KIB = 32 * 1024
 
 
+class Transaction:
+    """A transaction as a context manager; a class, since each reservation pays for it."""
+
+    __slots__ = ("_begin", "_connection")
+
+    def __init__(self, connection: "Connection", begin: str) -> None:
+        """`begin` is the statement that begins it; the same object serves again and again."""
+        self._connection = connection
+        self._begin = begin
+
+    def __enter__(self) -> Database:
+        return self._connection.begin(self._begin)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.end(error)
+
+
 class Connection:
-    """The file's connection; `write` and `read` are its transactions."""
+    """The file's connection.
+
+    `with connection.write as db:` is a transaction that may write, all of it or, on any error,
+    none; `read` one that only reads, on one state of the file. Both raise LedgerUnavailable,
+    LedgerCorrupt and LedgerConflict for what SQLite refuses.
+    """
 
     def __init__(
         self,
@@ -56,7 +83,10 @@ class Connection:
         self._wal = wal
         self._synchronous = synchronous.upper()
         self._read_only = read_only
+        self.write = Transaction(self, "BEGIN IMMEDIATE")
+        self.read = Transaction(self, "BEGIN")
         self._lock = threading.Lock()
+        self._folder: int | None = None
         self._file: tuple[int, int] | None = None
         self._db: Database | None = None
         self._closed = False
@@ -70,40 +100,45 @@ class Connection:
         with self._lock:
             self._closed = True
             self._drop()
+            if self._folder is not None:
+                os.close(self._folder)
+                self._folder = None
 
-    def write(self) -> AbstractContextManager[Database]:
-        """A transaction that may write: all of it or, on any error, none.
+    def begin(self, statement: str) -> Database:
+        """Wait for the other threads and begin; `Transaction` is the only caller."""
+        self._lock.acquire()
+        try:
+            db = self._usable()
+            # Not by db.execute, which looks at each statement to commit it by itself.
+            db.conn.execute(statement)
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise translate(self.path, error) from error
+            raise
+        return db
 
-        Raises LedgerUnavailable, LedgerCorrupt and LedgerConflict for what SQLite refuses.
-        """
-        return self._transaction("BEGIN IMMEDIATE")
-
-    def read(self) -> AbstractContextManager[Database]:
-        """A transaction that only reads, on one state of the file; errors as for `write`."""
-        return self._transaction("BEGIN")
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Database]:
-        with self._lock:
-            db = self._db
-            try:
-                db = self._usable()
-                # Not by db.execute, which looks at each statement to commit it by itself.
-                db.conn.execute(begin)
-                yield db
-                db.conn.execute("COMMIT")
-            except BaseException as error:
-                self._roll_back(db)
-                if isinstance(error, sqlite3.Error):
-                    raise translate(self.path, error) from error
-                raise
+    def end(self, error: BaseException | None) -> None:
+        """Commit, or roll back after an error; `Transaction` is the only caller."""
+        try:
+            if error is None and self._db is not None:
+                self._db.conn.execute("COMMIT")
+        except sqlite3.Error as refused:
+            error = refused
+            raise translate(self.path, refused) from refused
+        finally:
+            if error is not None:
+                self._roll_back()
+            self._lock.release()
+        if isinstance(error, sqlite3.Error):
+            raise translate(self.path, error) from error
 
     def _usable(self) -> Database:
         """The open connection to the file that is at the path now."""
         if self._closed:
             raise LedgerUnavailable(self.path, "it was closed", "open it again")
         # Without this, writes to a file that was deleted or replaced would succeed and be lost.
-        if self._file != _identity(self.path):
+        if self._file != self._identity():
             raise LedgerUnavailable(
                 self.path,
                 "the file was removed or replaced while it was in use",
@@ -113,10 +148,10 @@ class Connection:
             self._db = self._connect()
         return self._db
 
-    def _roll_back(self, db: Database | None) -> None:
+    def _roll_back(self) -> None:
         try:
-            if db is not None and db.conn.in_transaction:
-                db.conn.execute("ROLLBACK")
+            if self._db is not None and self._db.conn.in_transaction:
+                self._db.conn.execute("ROLLBACK")
         except sqlite3.Error:
             # A connection that cannot roll back (the disk fails) is of no more use: the next
             # transaction gets a new one, and SQLite rolls back what this one left.
@@ -149,7 +184,9 @@ class Connection:
         except (sqlite3.Error, LedgerError):
             connection.close()
             raise
-        self._file = self._file or _identity(self.path)
+        if self._folder is None:
+            self._folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            self._file = self._identity()
         return db
 
     def _refuse_shared_folder(self) -> None:
@@ -177,11 +214,11 @@ class Connection:
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file, None when there is none or it cannot be looked at."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    def _identity(self) -> tuple[int, int] | None:
+        """Device and inode of the file in its folder; None when it is not there."""
+        try:
+            # Half the cost of a look-up by the whole path, and each transaction pays for it.
+            found = os.stat(self.path.name, dir_fd=self._folder)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

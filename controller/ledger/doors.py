@@ -31,7 +31,7 @@ class SlotDoor(LedgerReader):
         LedgerConflict and ValueError as `reserve` does.
         """
         wanted = distinct(names)
-        with self._connection.write() as db:
+        with self._connection.write as db:
             added = slots.insert(
                 db,
                 slot,
@@ -45,8 +45,7 @@ class SlotDoor(LedgerReader):
                 if slots.is_claimed(db, slot):
                     raise LedgerConflict(f"slot {slot} is claimed: it cannot be added again")
                 return same_ports(wanted, ports.held_by_slot(db, slot), f"slot {slot}")
-            ports.lapse(db, now=now)
-            return ports.take(db, wanted, slot=slot)
+            return ports.take(db, wanted, holder="slot", of=slot, now=now)
 
     def claim_slot(
         self,
@@ -63,7 +62,7 @@ class SlotDoor(LedgerReader):
         The same claim again gives the same ports. Raises LedgerConflict when there is no such slot,
         another instance has it, or the uid has a row without it.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             held = slots.get(db, slot)
             if held is not None and held.instance == uid:
                 return ports.held_by_instance(db, uid)
@@ -86,7 +85,7 @@ class SlotDoor(LedgerReader):
 
         For an unknown slot nothing happens.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             ports.give_back_slot(db, slot)
             slots.delete(db, slot)
 
@@ -101,7 +100,7 @@ class SubnetDoor(LedgerReader):
         subnet just freed comes last. Raises SubnetsExhausted, LedgerConflict when the owner has one
         of another length, and ValueError for a length that the pool cannot hold.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             return subnets.allocate(db, uid, pool=pool, prefix=prefix, now=now)
 
     def adopt_subnet(self, uid: str, *, pool: IPv4Network, subnet: IPv4Network, now: int) -> None:
@@ -109,10 +108,10 @@ class SubnetDoor(LedgerReader):
 
         Raises LedgerConflict when another owner has it or a part of it.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             subnets.adopt(db, uid, pool=pool, subnet=subnet, now=now)
 
     def free_subnet(self, uid: str, *, now: int) -> None:
         """Free all subnets of the owner; for an unknown one nothing happens."""
-        with self._connection.write() as db:
+        with self._connection.write as db:
             subnets.free(db, uid)

@@ -82,7 +82,7 @@ class Ledger(SlotDoor, SubnetDoor):
         repeat or are empty.
         """
         wanted = distinct(names)
-        with self._connection.write() as db:
+        with self._connection.write as db:
             added = instances.insert(
                 db,
                 uid,
@@ -94,22 +94,21 @@ class Ledger(SlotDoor, SubnetDoor):
             )
             if not added:
                 return same_ports(wanted, ports.held_by_instance(db, uid), f"instance {uid}")
-            ports.lapse(db, now=now)
-            return ports.take(db, wanted, instance=uid)
+            return ports.take(db, wanted, holder="instance", of=uid, now=now)
 
     def release(self, uid: str, *, now: int) -> None:
         """Free the instance's ports and subnets, and drop its row and claimed slot.
 
         The ports go to the end of the line. For an unknown uid nothing happens.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             ports.give_back_instance(db, uid)
             subnets.free(db, uid)
             instances.delete(db, uid)
 
     def confirm(self, uid: str, *, now: int) -> None:
         """Note that Docker holds all ports of the instance; raises InstanceNotFound."""
-        with self._connection.write() as db:
+        with self._connection.write as db:
             if not instances.exists(db, uid):
                 raise InstanceNotFound(uid)
             ports.confirm(db, uid, now=now)
@@ -121,7 +120,7 @@ class Ledger(SlotDoor, SubnetDoor):
         keeps it until `swap` or `release`. Raises LedgerConflict for a port that is not the
         ledger's.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             if not ports.put_aside(db, port, until=until, reason=reason):
                 raise LedgerConflict(f"port {port} is not in the ledger: it cannot be put aside")
 
@@ -132,12 +131,12 @@ class Ledger(SlotDoor, SubnetDoor):
 
         Ports that are held, put aside already or not the ledger's are left as they are.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             return ports.put_free_aside(db, ports_to_keep, until=until, reason=reason)
 
     def lift(self, ports_to_lift: Iterable[int]) -> set[int]:
         """End the quarantine of these ports; the ones that were put aside."""
-        with self._connection.write() as db:
+        with self._connection.write as db:
             return ports.lift(db, ports_to_lift)
 
     def swap(
@@ -150,23 +149,22 @@ class Ledger(SlotDoor, SubnetDoor):
         PortsExhausted (the old port is then kept), InstanceNotFound, and LedgerConflict when the
         instance has no port of that name.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             if not instances.exists(db, uid):
                 raise InstanceNotFound(uid)
             old = ports.held_by_instance(db, uid).get(name)
             if old is None:
                 raise LedgerConflict(f"instance {uid} has no port named {name!r} to swap")
-            ports.lapse(db, now=now)
             if reason is not None:
                 ports.put_aside(db, old, until=until, reason=reason)
-            return ports.swap(db, uid, name, old)
+            return ports.swap(db, uid, name, old, now=now)
 
     def finalize(self, uids: Iterable[str], *, now: int) -> set[str]:
         """Mark the instances as finalized, in one statement; the ones that it marked.
 
         Unknown uids and those finalized before are left out.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             return instances.finalize(db, uids)
 
     def begin_attempt(self, uid: str, *, now: int) -> None:
@@ -174,12 +172,12 @@ class Ledger(SlotDoor, SubnetDoor):
 
         It alone unsets `is_finalized`. Raises InstanceNotFound.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             instances.begin_attempt(db, uid, now=now)
 
     def set_expiry(self, uid: str, *, expires: int | None, now: int) -> None:
         """Set the deadline that `expired` looks at, None for never; raises InstanceNotFound."""
-        with self._connection.write() as db:
+        with self._connection.write as db:
             instances.set_expiry(db, uid, expires=expires)
 
     def set_meta(self, key: str, value: str) -> None:
@@ -189,7 +187,7 @@ class Ledger(SlotDoor, SubnetDoor):
         """
         if key in ("ports", "schema_version"):
             raise ValueError(f"meta key {key!r} is the ledger's own")
-        with self._connection.write() as db:
+        with self._connection.write as db:
             db.execute(
                 "INSERT INTO meta (key, value) VALUES (?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -202,6 +200,6 @@ class Ledger(SlotDoor, SubnetDoor):
         Returns what could not be taken over, an instance whole or not at all; the rest is. Ports
         outside the range are kept until they are released.
         """
-        with self._connection.write() as db:
+        with self._connection.write as db:
             outcomes = [restoring.restore(db, instance, now=now) for instance in found]
         return [problem for problem in outcomes if problem is not None]

@@ -64,7 +64,7 @@ def _open(
 ) -> Opened:
     connection = connect()
     try:
-        with connection.write() as db:
+        with connection.write as db:
             is_new = _is_empty(db)
             if not is_new:
                 _require_sound(connection.path, db)

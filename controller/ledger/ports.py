@@ -7,6 +7,7 @@ of its caller and never commits.
 import json
 import random
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from sqlite_utils import Database
 
@@ -19,6 +20,15 @@ from controller.ledger.schema import FREE
 # reach the next one's service.
 _END_OF_LINE = f"coalesce((SELECT turn FROM ports WHERE {FREE} ORDER BY turn DESC LIMIT 1), 0) + 1"
 _FIRST_FREE = f"SELECT port FROM ports WHERE {FREE} ORDER BY turn LIMIT 1"
+# Nearly always nothing is due: asking for it in the same query costs a reservation next to nothing.
+_FIRST_FREE_AND_DUE = (
+    f"SELECT ({_FIRST_FREE}), EXISTS ("
+    "SELECT 1 FROM ports WHERE quarantine IS NOT NULL AND quarantine_until <= ?)"
+)
+_TAKE = {
+    holder: f"UPDATE ports SET {holder} = ?, name = ? WHERE port = ?"
+    for holder in ("instance", "slot")
+}
 _GIVE_BACK = (
     "UPDATE ports SET instance = NULL, slot = NULL, name = NULL, confirmed = NULL,"
     f" turn = {_END_OF_LINE} WHERE "
@@ -29,7 +39,7 @@ _END_QUARANTINE = (
 
 
 def take(
-    db: Database, names: Sequence[str], *, instance: str | None = None, slot: str | None = None
+    db: Database, names: Sequence[str], *, holder: Literal["instance", "slot"], of: str, now: int
 ) -> dict[str, int]:
     """Give the instance or the slot one free port for each name.
 
@@ -37,15 +47,27 @@ def take(
     """
     taken: dict[str, int] = {}
     for name in names:
-        row = db.execute(_FIRST_FREE).fetchone()
-        if row is None:
+        port = first_free(db, now=now)
+        if port is None:
             raise PortsExhausted(wanted=len(names), free=len(taken))
-        db.execute(
-            "UPDATE ports SET instance = ?, slot = ?, name = ? WHERE port = ?",
-            [instance, slot, name, row[0]],
-        )
-        taken[name] = row[0]
+        db.execute(_TAKE[holder], [of, name, port])
+        taken[name] = port
     return taken
+
+
+def first_free(db: Database, *, now: int) -> int | None:
+    """The port whose turn it is, quarantines that are over included; None when none is free."""
+    port, due = db.execute(_FIRST_FREE_AND_DUE, [now]).fetchone()
+    if due:
+        _lapse(db, now=now)
+        (port,) = db.execute(f"SELECT ({_FIRST_FREE})").fetchone()
+    return None if port is None else int(port)
+
+
+def _lapse(db: Database, *, now: int) -> None:
+    """End the quarantines whose time is over."""
+    db.execute(_END_QUARANTINE + "quarantine IS NOT NULL AND quarantine_until <= ?", [now])
+    _drop_outside(db)
 
 
 def held_by_instance(db: Database, uid: str) -> dict[str, int]:
@@ -115,16 +137,6 @@ def put_free_aside(
     return {port for (port,) in rows}
 
 
-def lapse(db: Database, *, now: int) -> None:
-    """End the quarantines whose time is over."""
-    due = "quarantine IS NOT NULL AND quarantine_until <= ?"
-    # Nearly always none: asking first costs a reservation less than an UPDATE of no row.
-    if db.execute(f"SELECT 1 FROM ports WHERE {due} LIMIT 1", [now]).fetchone() is None:
-        return
-    db.execute(_END_QUARANTINE + due, [now])
-    _drop_outside(db)
-
-
 def lift(db: Database, ports: Iterable[int]) -> set[int]:
     """End the quarantine of these ports, whatever its time; the ones that were put aside."""
     lifted = db.execute(
@@ -145,16 +157,16 @@ def quarantined(db: Database) -> list[Quarantine]:
     return [Quarantine(port=port, until=until, reason=reason) for port, until, reason in rows]
 
 
-def swap(db: Database, uid: str, name: str, old: int) -> int:
+def swap(db: Database, uid: str, name: str, old: int, *, now: int) -> int:
     """Give the instance another port for the name; raises PortsExhausted when none is free."""
     # Chosen before the old one is given back: it must not be the same.
-    row = db.execute(_FIRST_FREE).fetchone()
-    if row is None:
+    port = first_free(db, now=now)
+    if port is None:
         raise PortsExhausted(wanted=1, free=0)
     db.execute(_GIVE_BACK + "port = ?", [old])
-    db.execute("UPDATE ports SET instance = ?, name = ? WHERE port = ?", [uid, name, row[0]])
+    db.execute(_TAKE["instance"], [uid, name, port])
     _drop_outside(db)
-    return int(row[0])
+    return port
 
 
 def usage(db: Database) -> Usage:

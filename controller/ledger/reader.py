@@ -62,7 +62,7 @@ class LedgerReader:
 
     def get(self, uid: str) -> Instance | None:
         """The instance, or None when the ledger has no row for it."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return instances.get(db, uid)
 
     def instances(
@@ -74,7 +74,7 @@ class LedgerReader:
         """
         if challenges is not None and uids is not None:
             raise ValueError("instances(): give challenges or uids, not both")
-        with self._connection.read() as db:
+        with self._connection.read as db:
             if challenges is not None:
                 return instances.by_challenge(db, challenges)
             if uids is not None:
@@ -83,7 +83,7 @@ class LedgerReader:
 
     def uids(self) -> set[str]:
         """The uids of all instances."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return instances.uids(db)
 
     def unfinalized(self, *, attempt_before: int) -> list[Instance]:
@@ -91,60 +91,60 @@ class LedgerReader:
 
         `attempt_before` is in ms UTC. An instance whose launch has not begun is not among them.
         """
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return instances.unfinalized(db, attempt_before=attempt_before)
 
     def expired(self, now: int) -> list[Instance]:
         """The instances whose deadline (`set_expiry`) is at or before `now`, the oldest first."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return instances.expired(db, now=now)
 
     def usage(self) -> Usage:
         """How many ports are free, reserved, confirmed and quarantined."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return ports.usage(db)
 
     def quarantined(self) -> list[Quarantine]:
         """The ports put aside, ascending."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return ports.quarantined(db)
 
     def subnets(self) -> list[Subnet]:
         """The subnets given out, by address."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return subnets.everything(db)
 
     def slots(self) -> list[Slot]:
         """All warm slots, claimed ones too, by name."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return slots.everything(db)
 
     def warm_slots(self, *, namespace: str, challenge: str, template: str) -> list[Slot]:
         """The unclaimed slots of this challenge and template hash, the oldest first."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return slots.warm(db, namespace=namespace, challenge=challenge, template=template)
 
     def get_meta(self, key: str) -> str | None:
         """What was recorded under the key (engine ID, node name …), or None."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             row = db.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
             return None if row is None else str(row[0])
 
     def meta(self) -> dict[str, str]:
         """Everything recorded about this ledger, its range and schema version included."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return dict(db.execute("SELECT key, value FROM meta ORDER BY key").fetchall())
 
     def check(self) -> list[Problem]:
         """Every invariant that does not hold; empty when the ledger is sound."""
-        with self._connection.read() as db:
+        with self._connection.read as db:
             return check.check(db)
 
 
 def _require_ledger(connection: Connection) -> None:
     """Refuse a file that is no ledger, or one of another schema version."""
     path = connection.path
-    with connection.read() as db:
+    with connection.read as db:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION_ID:
             raise LedgerCorrupt(path, "the file is no ledger", "name the agent's ledger")

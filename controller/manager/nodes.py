@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 LEASE_PREFIX = "node-"
 PERIOD = 5.0
 """Seconds between two looks at the Leases."""
+FRESH_PERIOD = 0.5
+"""The same while a node has just registered and its Lease was not there yet."""
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Nodes:
     default_launches: int
     monotonic: Callable[[], float] = time.monotonic
     by_name: dict[str, Node] = field(default_factory=dict)
+    _unjudged: asyncio.Event = field(default_factory=asyncio.Event)
 
     def observe(self, body: Object, *, deleted: bool) -> None:
         """Take a ChallengeNode as the watch has it."""
@@ -63,6 +66,7 @@ class Nodes:
             known.object = node
         else:
             self.by_name[node.metadata.name] = Node(node)
+            self._unjudged.set()
         self.changed()
 
     async def load(self, cluster: Cluster) -> None:
@@ -77,12 +81,22 @@ class Nodes:
     async def run(self, cluster: Cluster, namespace: str) -> None:
         """Judge by the Leases who is alive, until cancelled."""
         while True:
+            self._unjudged.clear()
             try:
                 async for lease in cluster.list(LEASES, namespace):
                     self._renewal(lease)
             except ApiError as error:
                 logger.warning("Cannot read the nodes' Leases: %s", error)
-            await asyncio.sleep(PERIOD)
+            await self._next_look()
+
+    async def _next_look(self) -> None:
+        """Wait for the period to pass; a node whose Lease was not there yet is not left waiting."""
+        fresh = any(not node.renewed for node in self.by_name.values())
+        try:
+            async with asyncio.timeout(FRESH_PERIOD if fresh else PERIOD):
+                await self._unjudged.wait()
+        except TimeoutError:
+            return
 
     def launches(self, name: str) -> int:
         """The size of a node's launch gate."""

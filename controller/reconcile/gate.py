@@ -86,9 +86,10 @@ class Gate:
         while len(self._held) < self._capacity and (work := self._next()) is not None:
             uid, _ = self._queues[work].popitem(last=False)
             self._held[uid] = work
-            self._grants += 1
             if uid != quietly_to and not self._wake(uid):
-                del self._held[uid]
+                del self._held[uid]  # nor does it count as the removals' share
+                continue
+            self._grants += 1
 
     def _next(self) -> Work | None:
         launches, removals = self._queues[Work.LAUNCH], self._queues[Work.REMOVAL]

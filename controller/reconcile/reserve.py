@@ -14,10 +14,15 @@ EXHAUSTED_RETRY = 30.0
 
 async def reserve(work: Work) -> Result:
     """Hold the ports in the ledger and show them in the status."""
+    services = work.services
+    if work.row is None and (
+        failed := services.attempts.pending(work.uid, now=services.monotonic())
+    ):
+        return failed  # what a failed launch held was given back, and is not taken before the next
     published = published_ports(work.template)
     ref = work.instance.spec.challenge_ref
     try:
-        ports = await work.services.book(
+        ports = await services.book(
             Ledger.reserve,
             work.uid,
             [name for name, _, _ in published],
@@ -27,7 +32,7 @@ async def reserve(work: Work) -> Result:
             now=milliseconds(work.now),
         )
     except PortsExhausted as error:
-        work.services.starved.add(work.uid)
+        services.starved.add(work.uid)
         message = f"{error.wanted} host ports wanted, {error.free} free on this node"
         work.condition(conditions.PORTS_RESERVED, False, reasons.PORTS_EXHAUSTED, message)
         return Waiting(reasons.PORTS_EXHAUSTED, message, EXHAUSTED_RETRY)

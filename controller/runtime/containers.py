@@ -189,17 +189,13 @@ async def logs_tail(engine: Engine, name_or_id: str, lines: int) -> str:
 
 
 async def _stop(engine: Engine, name_or_id: str, stop_timeout: int) -> None:
-    def stop(client: docker.APIClient) -> None:
-        client.stop(name_or_id, timeout=stop_timeout)
-
-    limit = engine.timeout + stop_timeout
-    try:
-        await engine.call(stop, effect=True, name=name_or_id, timeout=limit)
-    except EngineError as error:
-        if "is paused" not in error.message:
-            raise
-        await unpause(engine, name_or_id)  # a frozen process cannot end by itself
-        await engine.call(stop, effect=True, name=name_or_id, timeout=limit)
+    # The engine lets a paused container go on once it has been sent the signal.
+    await engine.call(
+        lambda client: client.stop(name_or_id, timeout=stop_timeout),
+        effect=True,
+        name=name_or_id,
+        timeout=engine.timeout + stop_timeout,
+    )
 
 
 async def _gone(engine: Engine, name_or_id: str) -> None:

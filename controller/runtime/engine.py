@@ -219,7 +219,7 @@ class Engine:
 
     def _start(self, job: _Job[Any], limit: float) -> None:
         # A daemon thread for each call, not a pool: a call that a hanging engine never answers must
-        # not keep the process from ending. It costs 0.1 ms, a launch 200 ms.
+        # not keep the process from ending.
         loop = asyncio.get_running_loop()
         threading.Thread(
             target=self._work, args=(job, limit, loop), name="docker-call", daemon=True

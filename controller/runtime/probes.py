@@ -221,6 +221,8 @@ async def _status(check: HttpProbe, address: str, request: bytes) -> int:
         writer.write(request)
         await writer.drain()
         line = await reader.readline()
+    except ValueError:  # longer than the limit
+        raise ValueError("no HTTP answer") from None
     finally:
         writer.transport.abort()
     version, _, rest = line.partition(b" ")

@@ -1,0 +1,185 @@
+"""What the tests of the whole product share: instances, their state, and what is left of them."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import docker
+import yaml
+
+from controller.ledger import Instance, LedgerReader
+from controller.runtime import labels
+from hack.bed.bed import Bed
+from hack.bed.engine import docker_client
+from hack.bed.instances import Endpoint, ask, endpoints
+from hack.bed.kubeconfig import Kubectl
+from hack.bed.running import RunningController
+
+T = TypeVar("T")
+Object = dict[str, Any]
+
+IDENTITY = [
+    {"name": "INSTANCE_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+    {"name": "INSTANCE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+]
+PORTS = [
+    {"name": "http", "containerPort": 8080, "appProtocol": "http"},
+    {"name": "nc", "containerPort": 9000},
+]
+TIMEOUT = 90.0
+
+
+def container(image: str, name: str = "echo", **fields: Any) -> Object:
+    """A container of the test image with two ports, which tells whose it is."""
+    return {"name": name, "image": image, "env": IDENTITY, "ports": PORTS} | fields
+
+
+def instance(name: str, *containers: Object, **spec: Any) -> Object:
+    """A ChallengeInstance with an inline template, unless ``spec`` has a challengeRef."""
+    template = {} if "challengeRef" in spec else {"template": {"containers": list(containers)}}
+    if "template" in spec and containers:
+        template["template"].update(spec.pop("template"))
+    return {
+        "apiVersion": "challenge-controller.io/v1alpha1",
+        "kind": "ChallengeInstance",
+        "metadata": {"name": name},
+        "spec": template | spec,
+    }
+
+
+@dataclass
+class World:
+    """One controller on one node, and one namespace, seen from outside."""
+
+    bed: Bed
+    kubectl: Kubectl
+    namespace: str
+    controller: RunningController
+
+    def apply(self, *objects: Object) -> None:
+        """Apply objects in the namespace, in one call."""
+        text = yaml.safe_dump_all(objects)
+        self.kubectl("apply", "-n", self.namespace, "-f", "-", input=text)
+
+    def get(self, name: str) -> Object:
+        """An instance as the API server has it."""
+        out = self.kubectl("get", "chinst", name, "-n", self.namespace, "-o", "json").stdout
+        found: Object = json.loads(out)
+        return found
+
+    def condition(self, name: str, kind: str = "Ready") -> Object:
+        """A condition of an instance; empty when it has none of that type."""
+        conditions = self.get(name)["status"].get("conditions", [])
+        return next((c for c in conditions if c["type"] == kind), {})
+
+    def wait(self, what: str, *names: str, timeout: float = TIMEOUT) -> None:
+        """``kubectl wait`` for a condition (or ``jsonpath=…``) of instances, or of all of them."""
+        wanted = what if what.startswith(("jsonpath", "delete")) else f"condition={what}"
+        self.kubectl(
+            "wait", "chinst", *(names or ["--all"]), f"--for={wanted}", "-n", self.namespace,
+            f"--timeout={timeout:.0f}s", timeout=timeout + 30,
+        )  # fmt: skip
+
+    def wait_reason(self, name: str, reason: str, timeout: float = TIMEOUT) -> Object:
+        """Wait until the instance is not Ready for that reason; returns the condition."""
+        path = '{.status.conditions[?(@.type=="Ready")].reason}'
+        self.wait(f"jsonpath={path}={reason}", name, timeout=timeout)
+        return self.condition(name)
+
+    def delete(self, *names: str) -> None:
+        """Delete instances, or all of the namespace, and wait until they are gone."""
+        self.kubectl(
+            "delete", "chinst", *(names or ["--all"]), "-n", self.namespace, "--timeout=90s",
+            timeout=120,
+        )  # fmt: skip
+
+    def endpoints(self) -> list[Endpoint]:
+        """Every published port of the namespace."""
+        return endpoints(self.kubectl, self.namespace)
+
+    def answers(self, name: str) -> dict[str, Object]:
+        """What each port of an instance answers, by the port's name; checks whose it is."""
+        return {e.name: ask(e) for e in self.endpoints() if e.instance == name}
+
+    def rows(self) -> dict[str, Instance]:
+        """The ledger's rows by instance name."""
+        with self._ledger() as ledger:
+            return {row.name: row for row in ledger.instances()}
+
+    def ports_held(self) -> int:
+        """Host ports that the ledger has given out."""
+        with self._ledger() as ledger:
+            usage = ledger.usage()
+            return usage.reserved + usage.confirmed
+
+    def problems(self) -> list[Any]:
+        """The ledger's broken invariants."""
+        with self._ledger() as ledger:
+            return list(ledger.check())
+
+    @contextmanager
+    def docker(self) -> Iterator[docker.APIClient]:
+        """A client of the node's engine."""
+        with docker_client(self.bed.docker_host) as client:
+            yield client
+
+    def containers(self) -> list[Object]:
+        """The containers of this installation, whatever their state."""
+        with self.docker() as client:
+            mark = f"{labels.INSTALLATION}={self.bed.state.name}"
+            return list(client.containers(all=True, filters={"label": mark}))
+
+    def networks(self) -> list[str]:
+        """The names of this installation's networks."""
+        with self.docker() as client:
+            mark = f"{labels.INSTALLATION}={self.bed.state.name}"
+            return sorted(n["Name"] for n in client.networks(filters={"label": mark}))
+
+    def volumes(self) -> list[str]:
+        """The names of all volumes of the engine."""
+        with self.docker() as client:
+            return sorted(v["Name"] for v in client.volumes()["Volumes"] or [])
+
+    def assert_nothing_left(self) -> None:
+        """No container, network, volume, row or port of the node is left."""
+        assert self.containers() == []
+        assert self.networks() == []
+        assert self.volumes() == []
+        assert self.rows() == {}
+        assert self.ports_held() == 0
+        assert self.problems() == []
+
+    def tell(self) -> None:
+        """Print what there is: pytest shows it with a test that failed."""
+        print(self.kubectl("get", "chinst,chnode", "-n", self.namespace, "-o", "yaml").stdout)
+        print(self.controller.logs()[-20_000:])
+
+    def events(self, name: str) -> list[str]:
+        """The reasons of the Events about an instance, in order of time."""
+        selector = f"involvedObject.name={name}"
+        out = self.kubectl(
+            "get", "events", "-n", self.namespace, "--field-selector", selector, "-o", "json"
+        ).stdout
+        found = json.loads(out)["items"]
+        return [e["reason"] for e in sorted(found, key=lambda e: str(e["firstTimestamp"]))]
+
+    def _ledger(self) -> LedgerReader:
+        return LedgerReader.open_read_only(self.controller.state_dir / "ledger.db")
+
+
+def until(look: Callable[[], T], done: Callable[[T], bool] = bool, timeout: float = TIMEOUT) -> T:
+    """Look until it is as wanted: for what nobody announces, such as a row in the ledger.
+
+    Raises TimeoutError with what was seen last.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        seen = look()
+        if done(seen):
+            return seen
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still {seen!r} after {timeout:.0f} s")
+        time.sleep(0.1)
