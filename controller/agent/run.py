@@ -40,6 +40,8 @@ from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+CALLS: Final = 80
+"""Calls to the engine at a time: the largest gate, 64, and some that must not wait for it."""
 STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
@@ -59,7 +61,7 @@ async def run(settings: Settings, cluster: Cluster) -> None:
         await confirm(ledger, "cluster", cluster_uid)
         await confirm(ledger, "node", settings.node_name)
         await confirm(ledger, "installation", settings.installation)
-        engine = Engine(settings.docker_host, timeout=settings.docker_timeout)
+        engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
         stack.push_async_callback(engine.close)
         agent = _Agent(settings, cluster, cluster_uid, ledger, engine)
         await stack.enter_async_context(agent.serving())

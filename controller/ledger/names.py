@@ -11,7 +11,7 @@ from controller.ledger.errors import LedgerConflict
 def distinct(names: Iterable[str]) -> list[str]:
     """The names in their order; raises ValueError when they repeat or one is empty."""
     wanted = list(names)
-    if isinstance(names, str) or "" in wanted or len(set(wanted)) < len(wanted):
+    if isinstance(names, str) or not all(wanted) or len(set(wanted)) < len(wanted):
         raise ValueError(f"port names {names!r}: expected a list of different, non-empty names")
     return wanted
 

@@ -89,6 +89,9 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
     services = work.services
     now = milliseconds(services.clock.now())
     await services.book(Ledger.begin_attempt, work.uid, now=now)
+    services.readiness.forget(work.uid)
+    for status in work.status.containers:
+        status.ready = False
     for _ in range(PORT_TRIES):
         try:
             await _make(work, planned)

@@ -22,7 +22,8 @@ async def probe(work: Work) -> Result:
     states = {state.container: state for state in work.containers}
     targets = [_target(c, states[c.name]) for c in work.template.containers if c.name in states]
     readiness = work.services.readiness
-    readiness.watch(work.uid, targets)
+    believed = {status.name for status in work.status.containers if status.ready}
+    readiness.watch(work.uid, targets, believed)
     ready = readiness.ready(work.uid)
     for status in work.status.containers:
         status.ready = ready.get(status.name, False)

@@ -56,15 +56,21 @@ class Readiness:
         self._wake = wake
         self._verdicts: dict[str, list[_Verdict]] = {}
 
-    def watch(self, uid: str, targets: list[Target]) -> None:
-        """Probe these containers of an instance from now on, and no others of it."""
+    def watch(self, uid: str, targets: list[Target], believed: set[str]) -> None:
+        """Probe these containers of an instance from now on, and no others of it.
+
+        ``believed`` names those that were ready when an earlier process last looked: they are
+        until the probe has failed as often as it takes for one that is.
+        """
         before = self._verdicts.get(uid, [])
         kept = {v.target.container: v for v in before if v.target in targets}
         for verdict in before:
             if verdict not in kept.values():
                 verdict.cancel()
         self._verdicts[uid] = [
-            kept.get(target.container) or self._begin(uid, target) for target in targets
+            kept.get(target.container)
+            or self._begin(uid, target, believed=target.container in believed)
+            for target in targets
         ]
 
     def forget(self, uid: str) -> None:
@@ -92,8 +98,8 @@ class Readiness:
             self.forget(uid)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, uid: str, target: Target) -> _Verdict:
-        verdict = _Verdict(target)
+    def _begin(self, uid: str, target: Target, *, believed: bool) -> _Verdict:
+        verdict = _Verdict(target, ready=believed, decided=believed)
         name = f"probe {target.engine_name}"
         verdict.task = asyncio.create_task(self._run(uid, target, verdict), name=name)
         return verdict

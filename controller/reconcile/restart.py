@@ -35,7 +35,7 @@ async def keep_up(work: Work) -> Result:
         finally:
             work.services.gate.release(work.uid)
         status.restart_count += 1
-        status.state = "Running"
+        status.state, status.ready = "Running", False
     if ended:
         work.containers = [
             await containers.inspect(work.services.engine, state.name) for state in work.containers
@@ -45,7 +45,7 @@ async def keep_up(work: Work) -> Result:
 
 def _record(work: Work, found: ContainerState) -> ContainerStatus:
     status = next(s for s in work.status.containers if s.name == found.container)
-    status.exit_code = found.exit_code
+    status.exit_code, status.ready = found.exit_code, False
     status.reason = "OOMKilled" if found.oom_killed else "Completed"
     if found.exit_code and not found.oom_killed:
         status.reason = "Error"

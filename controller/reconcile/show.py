@@ -32,4 +32,5 @@ def show(work: Work, states: list[ContainerState]) -> None:
 def _status(before: ContainerStatus | None, state: ContainerState, image: str) -> ContainerStatus:
     status = before or ContainerStatus(name=state.container, image=image)
     current = _STATES.get(state.state, "Terminated")
-    return status.model_copy(update={"image_id": state.image_id, "state": current})
+    ready = status.ready and current == "Running"
+    return status.model_copy(update={"image_id": state.image_id, "state": current, "ready": ready})

@@ -1,10 +1,14 @@
 """What the tests of the whole product share: instances, their state, and what is left of them."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import PIPE
 from typing import Any, TypeVar
 
 import docker
@@ -58,6 +62,11 @@ class World:
     kubectl: Kubectl
     namespace: str
     controller: RunningController
+    state_dir: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The controller's ledger is in its own state folder, unless a test says otherwise."""
+        self.state_dir = self.controller.state_dir
 
     def apply(self, *objects: Object) -> None:
         """Apply objects in the namespace, in one call."""
@@ -132,6 +141,43 @@ class World:
             mark = f"{labels.INSTALLATION}={self.bed.state.name}"
             return list(client.containers(all=True, filters={"label": mark}))
 
+    def running_containers(self, name: str) -> int:
+        """How many containers of an instance run."""
+        mine = [c for c in self.containers() if c["Labels"][labels.INSTANCE_NAME] == name]
+        return sum(c["State"] == "running" for c in mine)
+
+    def versions(self) -> dict[str, str]:
+        """The resourceVersion of every instance: what was written since shows in it."""
+        out = self.kubectl("get", "chinst", "-n", self.namespace, "-o", "json").stdout
+        found = [item["metadata"] for item in json.loads(out)["items"]]
+        return {meta["name"]: meta["resourceVersion"] for meta in found}
+
+    def node_condition(self, kind: str) -> Object:
+        """A condition of the node; empty when there is no node or no condition of that type."""
+        out = self.kubectl("get", "chnode", "node-1", "-o", "json", check=False).stdout
+        status = json.loads(out).get("status", {}) if out else {}
+        return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
+
+    @contextmanager
+    def listening_on_the_node(self, *ports: int) -> Iterator[None]:
+        """A foreign program that holds ports of the node."""
+        code = (
+            "import socket, sys\n"
+            "held = [socket.create_server(('0.0.0.0', int(p))) for p in sys.argv[1:]]\n"
+            "print('listening', flush=True)\n"
+            "sys.stdin.read()\n"
+        )
+        command = [sys.executable, "-c", code, *map(str, ports)]
+        if namespace := self.bed.node().engine.namespace:
+            command = ["nsenter", f"--net=/run/netns/{namespace}", *command]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "listening\n"
+            try:
+                yield
+            finally:
+                program.kill()
+
     def networks(self) -> list[str]:
         """The names of this installation's networks."""
         with self.docker() as client:
@@ -167,7 +213,7 @@ class World:
         return [e["reason"] for e in sorted(found, key=lambda e: str(e["firstTimestamp"]))]
 
     def _ledger(self) -> LedgerReader:
-        return LedgerReader.open_read_only(self.controller.state_dir / "ledger.db")
+        return LedgerReader.open_read_only(self.state_dir / "ledger.db")
 
 
 def until(look: Callable[[], T], done: Callable[[T], bool] = bool, timeout: float = TIMEOUT) -> T:

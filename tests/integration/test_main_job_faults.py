@@ -1,0 +1,225 @@
+"""What organisers will meet: no engine, no API server, no ports, and everything killed at once."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hack.bed.bed import Bed
+from hack.bed.kubeconfig import Kubectl
+from hack.bed.running import RunningController
+from tests.integration.world import World, container, instance, until
+
+Start = Callable[..., RunningController]
+Worlds = Callable[..., World]
+
+QUICK = {"BACKOFF_INITIAL": "0.2", "BACKOFF_MAXIMUM": "2", "MANAGER_LEASE_DURATION": "2"}
+
+
+@pytest.fixture
+def begin(
+    bed: Bed, kubectl: Kubectl, namespace: str, controller: Start, echo_image: str
+) -> Iterator[Worlds]:
+    """`begin(NAME="value")` starts a controller with these settings and gives the world with it."""
+    worlds: list[World] = []
+
+    def start(**settings: str) -> World:
+        running = controller(**(QUICK | settings))
+        world = World(bed, kubectl, namespace, running)
+        worlds.append(world)
+        return world
+
+    yield start
+    worlds[-1].tell()
+    if worlds[-1].controller.alive():
+        worlds[-1].delete()
+        worlds[-1].assert_nothing_left()
+    for world in worlds:
+        assert "Traceback" not in world.controller.logs()
+
+
+def ready_node(world: World) -> None:
+    """Wait until this very controller serves its node."""
+    world.bed.wait_for_controller(world.controller.name)
+
+
+def test_ports_that_ran_out_are_waited_for(begin: Worlds, echo_image: str) -> None:
+    world = begin(PORTS="10000-10003")
+    world.apply(*(instance(f"i{n}", container(echo_image)) for n in range(2)))
+    world.wait("Ready")
+    world.apply(instance("third", container(echo_image)))
+    condition = world.wait_reason("third", "PortsExhausted")
+    assert "ports" in condition["message"]
+    world.delete("i0")
+    world.wait("Ready", "third")
+    world.answers("third")
+
+
+def test_a_port_that_somebody_else_holds_is_stepped_over(begin: Worlds, echo_image: str) -> None:
+    world = begin(PORTS="10000-10003")
+    with world.listening_on_the_node(10000, 10002):
+        world.apply(instance("stepper", container(echo_image)))
+        world.wait("Ready", "stepper")
+        ports = {port["hostPort"] for port in world.get("stepper")["status"]["ports"]}
+        assert ports == {10001, 10003}
+        world.answers("stepper")
+
+
+def test_an_engine_that_is_absent_at_the_start_is_waited_for(
+    begin: Worlds, bed: Bed, echo_image: str
+) -> None:
+    engine = bed.engine()
+    engine.shut_down()
+    try:
+        world = begin()
+        reason = until(
+            lambda: world.node_condition("DockerReachable").get("reason"),
+            lambda seen: seen == "DockerUnavailable",
+        )
+        assert reason == "DockerUnavailable"
+        world.apply(instance("patient", container(echo_image)))
+        condition = world.wait_reason("patient", "Unschedulable")
+        assert "not ready (DockerUnavailable)" in condition["message"]
+        assert world.controller.alive()
+    finally:
+        engine.start()
+    world.wait("Ready", "patient")
+    world.answers("patient")
+
+
+def test_an_engine_that_goes_away_and_comes_back_loses_no_instance(
+    begin: Worlds, bed: Bed, echo_image: str
+) -> None:
+    world = begin()
+    world.apply(instance("through", container(echo_image)))
+    world.wait("Ready", "through")
+    before = world.get("through")["status"]["ports"]
+    bed.engine().kill()
+    world.apply(instance("meanwhile", container(echo_image), nodeName="node-1"))
+    bed.engine().start()
+    world.wait("Ready", "meanwhile")
+    until(lambda: world.running_containers("through"), lambda seen: seen == 1)
+    world.wait("Ready", "through")
+    assert world.get("through")["status"]["ports"] == before
+    world.answers("through")
+
+
+def test_an_api_server_that_is_away_for_half_a_minute_is_survived(
+    begin: Worlds, bed: Bed, echo_image: str
+) -> None:
+    world = begin()
+    world.apply(instance("before", container(echo_image)))
+    world.wait("Ready", "before")
+    ids = [c["Id"] for c in world.containers()]
+    bed.control_plane.stop_apiserver()
+    try:
+        # Nothing announces that nothing happens: the outage itself is what is tested.
+        assert not world.controller.wait(30), "the controller ended with the API server"
+    finally:
+        bed.control_plane.start_apiserver()
+    world.apply(instance("after", container(echo_image)))
+    world.wait("Ready", "after")
+    world.answers("after")
+    world.answers("before")
+    assert ids[0] in [c["Id"] for c in world.containers()]
+    world.delete("before")
+
+
+def test_a_restart_of_the_controller_touches_no_container(begin: Worlds, echo_image: str) -> None:
+    world = begin()
+    world.apply(*(instance(f"i{n}", container(echo_image)) for n in range(3)))
+    world.wait("Ready")
+    ids = {c["Id"] for c in world.containers()}
+    versions = world.versions()
+    world.controller.stop()
+    again = begin(STATE_DIR=str(world.controller.state_dir))
+    again.state_dir = world.state_dir
+    ready_node(again)
+    again.apply(instance("new", container(echo_image)))
+    again.wait("Ready")
+    assert ids <= {c["Id"] for c in again.containers()}
+    assert {name: versions[name] for name in versions} == {
+        name: version for name, version in again.versions().items() if name in versions
+    }
+
+
+@pytest.mark.parametrize("after", [0.4, 1.5, 3.0])
+def test_a_controller_killed_in_the_middle_of_launches_leaves_nothing_behind(
+    begin: Worlds, echo_image: str, after: float
+) -> None:
+    world = begin()
+    ready_node(world)
+    pair = [container(echo_image, "front"), container(echo_image, "back", ports=[])]
+    world.apply(*(instance(f"i{n}", *(pair if n % 2 else pair[:1])) for n in range(8)))
+    assert not world.controller.wait(after), "it ended by itself"
+    world.controller.kill()
+    again = begin(STATE_DIR=str(world.controller.state_dir))
+    again.state_dir = world.state_dir
+    again.wait("Ready")
+    for name in (f"i{n}" for n in range(8)):
+        again.answers(name)
+    assert len(again.containers()) == 8 + 4
+    held = {port for row in again.rows().values() for port in row.ports.values()}
+    assert len(held) == again.ports_held() == 16
+
+
+def test_instances_deleted_while_nobody_watched_are_taken_away(
+    begin: Worlds, echo_image: str
+) -> None:
+    world = begin()
+    world.apply(*(instance(f"i{n}", container(echo_image)) for n in range(3)))
+    world.wait("Ready")
+    world.controller.kill()
+    world.kubectl("delete", "chinst", "i0", "-n", world.namespace, "--wait=false")
+    # Somebody tears the finalizer off by hand: the object vanishes without the agent.
+    world.kubectl("delete", "chinst", "i1", "-n", world.namespace, "--wait=false")
+    patch = '{"metadata":{"finalizers":null}}'
+    world.kubectl("patch", "chinst", "i1", "-n", world.namespace, "--type=merge", "-p", patch)
+    again = begin(STATE_DIR=str(world.controller.state_dir))
+    again.state_dir = world.state_dir
+    until(again.rows, lambda rows: set(rows) == {"i2"})
+    until(again.containers, lambda found: len(found) == 1)
+    again.answers("i2")
+
+
+def test_a_second_agent_on_the_same_engine_is_refused_by_name(
+    begin: Worlds, controller: Start
+) -> None:
+    world = begin()
+    ready_node(world)
+    second = controller("agent", NODE_NAME="node-2")
+    assert second.wait(20)
+    assert "Another agent (process" in second.logs()
+    assert "Traceback" not in second.logs()
+    assert world.controller.alive()
+
+
+def test_a_ledger_of_another_node_stops_the_start(begin: Worlds, controller: Start) -> None:
+    world = begin()
+    ready_node(world)
+    world.controller.stop()
+    other = controller(NODE_NAME="other", STATE_DIR=str(world.controller.state_dir))
+    assert other.wait(20)
+    assert "was made for node 'node-1', but this is 'other'" in other.logs()
+    assert "move the ledger's file away" in other.logs()
+
+
+def test_a_name_used_again_at_once_gets_a_copy_of_its_own(begin: Worlds, echo_image: str) -> None:
+    world = begin()
+    world.apply(instance("phoenix", container(echo_image), user="first"))
+    world.wait("Ready", "phoenix")
+    first = world.get("phoenix")["metadata"]["uid"]
+    world.delete("phoenix")
+    world.apply(instance("phoenix", container(echo_image), user="second"))
+    world.wait("Ready", "phoenix")
+    answer = world.answers("phoenix")["nc"]
+    assert answer["user"] == "second"
+    assert answer["uid"] != first
+
+
+def test_wrong_settings_are_named_with_what_was_expected(controller: Start) -> None:
+    running = controller(PORTS="70000-70010", CONCURRENT_LAUNCHES="none")
+    assert running.wait(20)
+    said = running.logs()
+    assert "CHALLENGE_PORTS='70000-70010': expected 1 <= FIRST <= LAST <= 65535" in said
+    assert "CHALLENGE_CONCURRENT_LAUNCHES='none': expected" in said
+    assert "Traceback" not in said
