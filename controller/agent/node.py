@@ -68,7 +68,7 @@ class NodeKeeper:
             spec = {"unschedulable": True} if self.deleted else {}
             body = {"metadata": {"name": self.name}, "spec": spec}
             self._read = await self._services.cluster.create(NODES, body)
-            self.deleted = False
+        self.deleted = False
         self._apply_spec(ChallengeNode.model_validate(self._read))
 
     async def run(self) -> None:
@@ -118,7 +118,8 @@ class NodeKeeper:
         status.port_range = settings.ports
         if info := self._info():
             status.engine = EngineStatus(id=info.id, version=info.version)
-        most = node.spec.max_instances or settings.max_instances
+        most = node.spec.max_instances
+        most = settings.max_instances if most is None else most  # 0 is a limit too
         status.capacity = NodeResources(instances=settings.max_instances, ports=total)
         status.allocatable = NodeResources(instances=most, ports=total - usage.quarantined)
         status.allocated = NodeResources(

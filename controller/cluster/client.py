@@ -58,6 +58,7 @@ class Kind:
 
 INSTANCES: Final = Kind(GROUP, VERSION, "challengeinstances", "ChallengeInstance")
 CHALLENGES: Final = Kind(GROUP, VERSION, "challenges", "Challenge")
+POOLS: Final = Kind(GROUP, VERSION, "challengepools", "ChallengePool")
 NODES: Final = Kind(GROUP, VERSION, "challengenodes", "ChallengeNode", namespaced=False)
 LEASES: Final = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 EVENTS: Final = Kind("", "v1", "events", "Event")

@@ -9,12 +9,15 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from controller.cluster.client import LEASES, Cluster, Object
 from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, NotFound
 
 logger = logging.getLogger(__name__)
+
+INSTANT: Final = 0.001
+"""Seconds that are not worth waiting for."""
 
 
 def micro_time(moment: datetime) -> str:
@@ -151,7 +154,8 @@ class Lease:
         """Seconds until the Lease counts as lost; more than any wait without a limit."""
         if lost_after is None:
             return float(self.duration)
-        return max(0.0, self._renewed_at + lost_after - self._monotonic())
+        left = self._renewed_at + lost_after - self._monotonic()
+        return left if left > INSTANT else 0.0
 
     def _silent(self, spec: Object) -> bool:
         record = (spec.get("holderIdentity"), spec.get("renewTime"))

@@ -43,8 +43,10 @@ class Expiry:
         if end is None or instance.is_deleting or instance.spec.on_expiry != "Delete":
             self._instances.pop(uid, None)
             return
+        before = self._instances.get(uid)
         self._instances[uid] = instance
-        heapq.heappush(self._heap, _Deadline(end, uid))
+        if before is None or before.status.expiration_time != end:
+            heapq.heappush(self._heap, _Deadline(end, uid))
         self._earlier.set()
 
     def forget(self, uid: str) -> None:
@@ -87,6 +89,7 @@ class Expiry:
             self._instances.pop(meta.uid, None)  # the watch brings what it is now
         except ApiError as error:
             logger.warning("Cannot delete %s, trying again: %s", instance.key, error)
-            heapq.heappush(self._heap, _Deadline(self._now() + RETRY, meta.uid))
-            later = instance.status.model_copy(update={"expiration_time": self._now() + RETRY})
+            again = self._now() + RETRY
+            heapq.heappush(self._heap, _Deadline(again, meta.uid))
+            later = instance.status.model_copy(update={"expiration_time": again})
             self._instances[meta.uid] = instance.model_copy(update={"status": later})

@@ -5,16 +5,16 @@ from typing import Any
 
 import kopf
 
-from controller.cluster.client import CHALLENGES, INSTANCES, NODES, Object
+from controller.cluster.client import Kind, Object
 
 Observer = Callable[[Object, bool], None]
 """Takes an object as the watch has it, and whether it was deleted."""
 
 
-def registry(instances: Observer, challenges: Observer, nodes: Observer) -> kopf.OperatorRegistry:
-    """The handlers for the three kinds that placement depends on."""
+def registry(observers: dict[Kind, Observer]) -> kopf.OperatorRegistry:
+    """A handler for each kind."""
     handlers = kopf.OperatorRegistry()
-    for kind, observe in ((INSTANCES, instances), (CHALLENGES, challenges), (NODES, nodes)):
+    for kind, observe in observers.items():
         kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(_handler(observe))
     return handlers
 

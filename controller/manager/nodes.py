@@ -83,8 +83,7 @@ class Nodes:
         while True:
             self._unjudged.clear()
             try:
-                async for lease in cluster.list(LEASES, namespace):
-                    self._renewal(lease)
+                await self._look(cluster, namespace)
             except ApiError as error:
                 logger.warning("Cannot read the nodes' Leases: %s", error)
             await self._next_look()
@@ -103,11 +102,18 @@ class Nodes:
         node = self.by_name[name].object
         return node.spec.launch_concurrency or self.default_launches
 
-    def _renewal(self, lease: Object) -> None:
-        name = lease["metadata"]["name"].removeprefix(LEASE_PREFIX)
-        node, spec = self.by_name.get(name), lease.get("spec") or {}
-        if node is None:
-            return
+    async def _look(self, cluster: Cluster, namespace: str) -> None:
+        silent = set(self.by_name)
+        async for lease in cluster.list(LEASES, namespace):
+            prefix, found, name = lease["metadata"]["name"].partition(LEASE_PREFIX)
+            if found and not prefix and name in self.by_name:
+                self._renewal(self.by_name[name], lease)
+                silent.discard(name)
+        for name in silent & self.by_name.keys():
+            self.by_name[name].alive = False  # without a Lease nobody vouches for it
+
+    def _renewal(self, node: Node, lease: Object) -> None:
+        spec = lease.get("spec") or {}
         now, renewed = self.monotonic(), str(spec.get("renewTime"))
         if renewed != node.renewed:
             node.renewed, node.seen_at = renewed, now

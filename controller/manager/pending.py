@@ -21,6 +21,10 @@ class Pending:
         """Instances that wait."""
         return len(self._user_of)
 
+    def __contains__(self, uid: object) -> bool:
+        """Whether that instance waits."""
+        return uid in self._user_of
+
     def uids(self) -> set[str]:
         """Who waits."""
         return set(self._user_of)
@@ -31,6 +35,13 @@ class Pending:
         user = str(body["spec"].get("user") or "")
         self._user_of[uid] = user
         self._users.setdefault(user, OrderedDict())[uid] = body
+
+    def renew(self, before: Object, after: Object) -> None:
+        """Put ``after`` in the place of ``before``, unless that is gone or was put anew."""
+        uid = before["metadata"]["uid"]
+        line = self._users.get(self._user_of.get(uid, ""))
+        if line is not None and line.get(uid) is before:
+            line[uid] = after
 
     def drop(self, uid: str) -> bool:
         """Take an instance out; returns whether it was there."""

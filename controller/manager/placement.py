@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.api import reasons
+from controller.api import conditions, reasons
 from controller.api.challenge import TemplateSpec
 from controller.api.instance import ChallengeInstance
 from controller.api.template import published_ports
@@ -36,6 +36,7 @@ class Assigned:
     node: str
     ports: int
     launched: bool
+    challenge: str = ""
 
 
 @dataclass
@@ -61,6 +62,10 @@ class Assignments:
         self._add(before, -1)
         return before is not None
 
+    def by_challenge(self) -> Counter[str]:
+        """How many instances each Challenge (namespace/name) has."""
+        return Counter(assigned.challenge for assigned in self.by_uid.values())
+
     def load(self, node: str) -> Load:
         """What a node has been given."""
         return self.loads.setdefault(node, Load())
@@ -72,6 +77,29 @@ class Assignments:
         load.instances += sign
         load.ports += sign * assigned.ports
         load.unlaunched += sign * (not assigned.launched)
+
+
+def is_launched(instance: ChallengeInstance) -> bool:
+    """Whether an instance with a node is no more, or not now, on its way to a launch.
+
+    One that fails or waits for something else does not count as work that its node has before it:
+    a few with an image that does not exist would keep everybody else off the node.
+    """
+    status = instance.status.conditions
+    if instance.is_deleting or conditions.is_true(status, conditions.LAUNCHED):
+        return True
+    if conditions.is_true(status, conditions.EXPIRED):
+        return True
+    ready = conditions.get(status, conditions.READY)
+    return ready is not None and ready.reason not in reasons.PROGRESS
+
+
+def ports_of(instance: ChallengeInstance) -> int:
+    """Host ports that an instance with a node takes; one retained after its time has none."""
+    template = instance.status.template
+    if template is None or conditions.is_true(instance.status.conditions, conditions.EXPIRED):
+        return 0
+    return len(published_ports(template))
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,29 @@ import os
 import socket
 import uuid
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
-from controller.api import conditions
 from controller.api.instance import ChallengeInstance
-from controller.api.template import published_ports
 from controller.cluster import operator
-from controller.cluster.client import INSTANCES, Cluster, Object
+from controller.cluster.client import (
+    CHALLENGES,
+    INSTANCES,
+    NODES,
+    POOLS,
+    Cluster,
+    Kind,
+    Object,
+)
 from controller.cluster.errors import ApiError
 from controller.cluster.events import Recorder
 from controller.cluster.lease import Lease
 from controller.manager import handlers
+from controller.manager.declared import Declared
 from controller.manager.expiry import Expiry
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
-from controller.manager.placement import Assigned, Assignments
+from controller.manager.placement import Assigned, Assignments, is_launched, ports_of
 from controller.manager.scheduler import Scheduler, plain
 from controller.settings import Settings
 
@@ -92,15 +100,24 @@ class _Manager:
             cluster, self.recorder, self._nodes, self._pending, self._assignments
         )
         self._expiry = Expiry(cluster)
+        self._declared = Declared(cluster, self._assignments.by_challenge)
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """The tasks; none of them ends by itself."""
-        registry = handlers.registry(self._instance, self._challenge, self._node)
+        registry = handlers.registry(
+            {
+                INSTANCES: self._instance,
+                CHALLENGES: self._challenge,
+                POOLS: partial(self._declare, POOLS),
+                NODES: self._node,
+            }
+        )
         return [
             self.recorder.run(),
             self._nodes.run(self._cluster, self._settings.controller_namespace),
             self._scheduler.run(),
             self._expiry.run(),
+            self._declared.run(),
             self._resync(),
             operator.serve(
                 "manager", self._cluster, registry, namespaces=self._settings.namespaces
@@ -110,7 +127,11 @@ class _Manager:
     def _node(self, body: Object, deleted: bool) -> None:
         self._nodes.observe(body, deleted=deleted)
 
-    def _challenge(self, _body: Object, deleted: bool) -> None:
+    def _declare(self, kind: Kind, body: Object, deleted: bool) -> None:
+        self._declared.observe(kind, plain(body), deleted=deleted)
+
+    def _challenge(self, body: Object, deleted: bool) -> None:
+        self._declare(CHALLENGES, body, deleted)
         if not deleted:
             self._scheduler.kick()
 
@@ -128,9 +149,10 @@ class _Manager:
             self._scheduler.kick()
             return
         self._pending.drop(uid)
-        launched = conditions.is_true(instance.status.conditions, conditions.LAUNCHED)
-        ports = len(published_ports(instance.status.template)) if instance.status.template else 0
-        if self._assignments.put(uid, Assigned(node, ports, launched)) and len(self._pending):
+        assigned = Assigned(
+            node, ports_of(instance), is_launched(instance), _challenge_of(instance)
+        )
+        if self._assignments.put(uid, assigned) and len(self._pending):
             self._scheduler.kick()
 
     def _gone(self, uid: str) -> None:
@@ -159,3 +181,8 @@ class _Manager:
         for uid in known - listed:
             self._gone(uid)
         self._scheduler.kick()
+
+
+def _challenge_of(instance: ChallengeInstance) -> str:
+    ref = instance.spec.challenge_ref
+    return f"{instance.metadata.namespace}/{ref.name}" if ref else ""

@@ -70,6 +70,8 @@ class Scheduler:
     async def _round(self) -> float | None:
         """Try everybody once; the result is the time in seconds after which to try again."""
         waiting = list(self._pending.in_turn())
+        for uid in self._since.keys() - self._pending.uids():
+            del self._since[uid]
         later: list[float] = []
         for start in range(0, len(waiting), PARALLEL):
             outcomes = await asyncio.gather(
@@ -91,7 +93,9 @@ class Scheduler:
         chosen = choose(instance, template, self._nodes, self._assignments)
         if isinstance(chosen, Refusal):
             return await self._wait(body, instance, chosen)
-        assigned = Assigned(chosen, len(published_ports(template)), launched=False)
+        assigned = Assigned(
+            chosen, len(published_ports(template)), launched=False, challenge=_key(challenge)
+        )
         self._assignments.put(uid, assigned)
         status = instance.status.model_copy(deep=True)
         status.node_name = chosen
@@ -100,8 +104,13 @@ class Scheduler:
         self._say(status, instance, conditions.SCHEDULED, True, reasons.SCHEDULED, "")
         message = f"Its node {chosen} has not begun with it"
         self._summary(status, instance, Refusal(reasons.WAITING_FOR_NODE, message))
-        if not await self._write(body, status):
-            self._assignments.drop(uid)
+        written = False
+        try:
+            written = await self._write(body, status)
+        finally:
+            if not written and uid in self._pending:
+                self._assignments.drop(uid)
+        if not written:
             return None
         self._pending.served(uid)
         self._since.pop(uid, None)
@@ -147,7 +156,6 @@ class Scheduler:
     async def _write(self, body: Object, status: InstanceStatus) -> bool:
         """Write the status over what was read; False when the object has changed since."""
         status.observed_generation = body["metadata"].get("generation", -1)
-        uid = body["metadata"]["uid"]
         try:
             written = await status_writer.write(self._cluster, INSTANCES, body, status.manifest())
         except (Conflict, NotFound):
@@ -157,8 +165,7 @@ class Scheduler:
         except ApiError as error:
             logger.warning("Cannot write the status of %s: %s", body["metadata"]["name"], error)
             return False
-        if uid in self._since:
-            self._pending.put(copy.copy(written))
+        self._pending.renew(body, written)
         return True
 
     def _summary(
@@ -185,6 +192,10 @@ class Scheduler:
             now=datetime.now(UTC),
             observed_generation=instance.metadata.generation,
         )
+
+
+def _key(challenge: Challenge | None) -> str:
+    return challenge.key if challenge else ""
 
 
 def plain(body: Any) -> Object:

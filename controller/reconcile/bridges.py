@@ -45,9 +45,13 @@ class SharedBridges:
         async with self._changing:
             if self._users:
                 return
-            for index in range(self._index + 1):
-                name = labels.shared_network_name(self._settings.installation, index)
-                await networks.remove_unused(self._engine, name)
+            settings = self._settings
+            # As the engine has them: an earlier process may have made more than this one knows.
+            for network in await networks.list_networks(
+                self._engine, installation=settings.installation, node=settings.node_name
+            ):
+                if network.kind == labels.KIND_SHARED:
+                    await networks.remove_unused(self._engine, network.name)
             self.forget()
 
     async def current(self) -> str:
@@ -59,9 +63,10 @@ class SharedBridges:
             self._ready[self._index] = await self._ensure(self._index)
         return self._ready[self._index]
 
-    def full(self) -> None:
-        """The current bridge has no room left: go on with the next one."""
-        self._index += 1
+    def full(self, network: str) -> None:
+        """That bridge has no room left: go on with the next one, once for all who say so."""
+        if network == self._ready.get(self._index):
+            self._index += 1
 
     def forget(self) -> None:
         """Believe nothing any more: the engine said that a bridge is gone, or one has room."""

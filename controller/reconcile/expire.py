@@ -34,6 +34,10 @@ def deadline(
     """When the instance's time is over; None before it was ready, and for one that never ends."""
     if status.ready_time is None or instance.is_pool_managed:
         return None
+    seen = status.observed_generation == instance.metadata.generation
+    if seen and instance.spec.renew_time and status.expiration_time:
+        # It counts from when it was first seen: one in the future would begin anew at each look.
+        return status.expiration_time
     ttl = lifetime(instance, status, default)
     renewed = min(instance.spec.renew_time or status.ready_time, now)
     end = max(status.ready_time, renewed) + ttl if ttl else None

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from controller.api import reasons
 from controller.cluster.client import INSTANCES, Object
-from controller.cluster.errors import ApiError, Conflict, Invalid, NotFound
+from controller.cluster.errors import ApiError, Conflict, NotFound
 from controller.ledger import Ledger
 from controller.reconcile import teardown
 from controller.reconcile.admit import admit
@@ -57,7 +57,7 @@ class InstanceReconciler:
         held = gate.holds(key.uid)
         try:
             return await self._reconcile(key)
-        except (Conflict, Invalid):
+        except Conflict:
             return READ_AGAIN  # changed since it was read: what is right may have changed as well
         finally:
             # A slot that was granted before and not used is given on: it must not wait with us.

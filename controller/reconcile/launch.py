@@ -123,7 +123,7 @@ async def _run(work: Work, container: ContainerPlan, network: str) -> None:
     except NetworkExhausted:
         if not attach.shares_bridge(work):
             raise
-        bridges.full()
+        bridges.full(network)
     except NotFound as missing:
         if not attach.shares_bridge(work) or "network" not in missing.message:
             raise

@@ -116,7 +116,8 @@ class Readiness:
             if successes >= target.success_threshold:
                 verdict.ready, verdict.decided = True, True
             elif failures >= target.failure_threshold:
-                verdict.ready, verdict.decided = False, tries > len(FIRST_PAUSES)
+                verdict.ready = False
+                verdict.decided = verdict.decided or tries > len(FIRST_PAUSES)
             if (verdict.ready, verdict.decided) != before:
                 self._wake(uid)
             await asyncio.sleep(self._pause(target, tries, verdict))

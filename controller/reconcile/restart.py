@@ -32,6 +32,7 @@ async def keep_up(work: Work) -> Result:
             return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
         try:
             await containers.start(work.services.engine, state.name)
+            work.services.readiness.forget(work.uid)  # what it answered before does not count
         finally:
             work.services.gate.release(work.uid)
         status.restart_count += 1

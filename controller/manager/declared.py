@@ -1,0 +1,118 @@
+"""The status of what is declared once and used often: Challenges, and ChallengePools.
+
+So that a tool which waits for an object to be settled (kstatus) sees that it was taken note of, and
+its author how often it is used. Writes are coalesced: counts change with every instance.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from controller.api import conditions, reasons
+from controller.api.challenge import Challenge, ChallengeStatus
+from controller.api.pool import ChallengePool, PoolStatus
+from controller.cluster import status as status_writer
+from controller.cluster.client import CHALLENGES, Cluster, Kind, Object
+from controller.cluster.errors import ApiError, Conflict, NotFound
+
+logger = logging.getLogger(__name__)
+
+PERIOD: Final = 5.0
+"""Seconds between two writes for counts; a new generation is told at once."""
+POOLS_UNSERVED: Final = (
+    "This version of the controller does not serve ChallengePools; create ChallengeInstances"
+)
+PRE_PULL_UNSERVED: Final = (
+    "This version of the controller does not serve prePull: images are pulled when an instance "
+    "needs them"
+)
+
+
+class Declared:
+    """Keeps the status of all Challenges and ChallengePools."""
+
+    def __init__(self, cluster: Cluster, instances: Callable[[], Counter[str]]) -> None:
+        """``instances`` counts instances by the namespace/name of their Challenge."""
+        self._cluster = cluster
+        self._instances = instances
+        self._objects: dict[tuple[Kind, str], Object] = {}
+        self._new = asyncio.Event()
+
+    def observe(self, kind: Kind, body: Object, *, deleted: bool) -> None:
+        """Take an object as the watch has it."""
+        uid = body["metadata"]["uid"]
+        if deleted:
+            self._objects.pop((kind, uid), None)
+            return
+        self._objects[kind, uid] = body
+        seen = (body.get("status") or {}).get("observedGeneration", -1)
+        if seen != body["metadata"].get("generation"):
+            self._new.set()
+
+    async def run(self) -> None:
+        """Write what has changed until cancelled."""
+        while True:
+            self._new.clear()
+            counts = self._instances()
+            for (kind, uid), body in list(self._objects.items()):
+                await self._settle(kind, uid, body, counts)
+            try:
+                async with asyncio.timeout(PERIOD):
+                    await self._new.wait()
+            except TimeoutError:
+                continue
+
+    async def _settle(self, kind: Kind, uid: str, body: Object, counts: Counter[str]) -> None:
+        status = _challenge(body, counts) if kind is CHALLENGES else _pool(body)
+        if status is None:
+            return
+        try:
+            written = await status_writer.write(self._cluster, kind, body, status.manifest())
+        except (Conflict, NotFound):
+            return  # the watch brings what it is now
+        except ApiError as error:
+            name = body["metadata"]["name"]
+            logger.warning("Cannot write the status of %s %s: %s", kind.kind, name, error)
+            return
+        if (kind, uid) in self._objects:
+            self._objects[kind, uid] = written
+
+
+def _challenge(body: Object, counts: Counter[str]) -> ChallengeStatus | None:
+    """The status of a Challenge; None when it has it already."""
+    challenge = Challenge.model_validate(body)
+    status = challenge.status.model_copy(deep=True)
+    status.observed_generation = challenge.metadata.generation
+    status.instances = counts[challenge.key]
+    unserved = challenge.spec.pre_pull
+    conditions.set_condition(
+        status.conditions,
+        conditions.READY,
+        "True",
+        reasons.READY,
+        PRE_PULL_UNSERVED if unserved else "",
+        now=datetime.now(UTC),
+        observed_generation=challenge.metadata.generation,
+    )
+    return None if status == challenge.status else status
+
+
+def _pool(body: Object) -> PoolStatus | None:
+    """The status of a ChallengePool; None when it has it already."""
+    pool = ChallengePool.model_validate(body)
+    status = pool.status.model_copy(deep=True)
+    status.observed_generation = pool.metadata.generation
+    for kind, value in ((conditions.READY, "False"), (conditions.STALLED, "True")):
+        conditions.set_condition(
+            status.conditions,
+            kind,
+            "True" if value == "True" else "False",
+            reasons.UNSUPPORTED,
+            POOLS_UNSERVED,
+            now=datetime.now(UTC),
+            observed_generation=pool.metadata.generation,
+        )
+    return None if status == pool.status else status
