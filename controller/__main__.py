@@ -22,7 +22,9 @@ from controller.cluster.errors import ApiError
 from controller.cluster.lease import HeldElsewhere
 from controller.flags import settings_flags
 from controller.ledger import LedgerError
+from controller.ledger_cli import ledger
 from controller.manager import run as manager_run
+from controller.reconcile.startup import NothingMatches
 from controller.settings import Settings, SettingsError, load
 
 OPERATOR_ERRORS = (
@@ -32,6 +34,7 @@ OPERATOR_ERRORS = (
     HeldElsewhere,
     IdentityMismatch,
     LedgerError,
+    NothingMatches,
     OSError,
 )
 
@@ -58,6 +61,9 @@ def _role(name: str, text: str) -> None:
 _role("all", "Run agent and manager in one process, for one machine.")
 _role("agent", "Serve this host's Docker engine: launch, probe and remove its instances.")
 _role("manager", "Place instances on nodes, and delete those whose time is over.")
+
+
+main.add_command(ledger)
 
 
 @main.command()

@@ -10,7 +10,7 @@ from controller.reconcile.queue import Key
 
 
 def registry(
-    wake: Callable[[Key], None], node_changed: Callable[[dict[str, Any]], None]
+    changed: Callable[[Key, str], None], node_changed: Callable[[dict[str, Any]], None]
 ) -> kopf.OperatorRegistry:
     """The handlers for instances of this node, and for its own ChallengeNode."""
     handlers = kopf.OperatorRegistry()
@@ -18,7 +18,8 @@ def registry(
     @kopf.on.event(INSTANCES.group, INSTANCES.version, INSTANCES.plural, registry=handlers)
     async def instance(body: kopf.Body, **_: Any) -> None:
         meta = body["metadata"]
-        wake(Key(uid=meta["uid"], namespace=meta["namespace"], name=meta["name"]))
+        key = Key(uid=meta["uid"], namespace=meta["namespace"], name=meta["name"])
+        changed(key, meta["resourceVersion"])
 
     @kopf.on.event(NODES.group, NODES.version, NODES.plural, registry=handlers)
     async def node(body: kopf.Body, type: str | None, **_: Any) -> None:

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 RETRY = 2.0
 """Seconds between two looks for an engine that is away."""
+PING_PERIOD = 10.0
+"""Seconds between two pings of an engine that answers."""
 
 
 class EngineMonitor:
@@ -33,7 +35,7 @@ class EngineMonitor:
         self._returned = returned
         self._changed = changed
         self._lock: HostLock | None = None
-        self._seen = asyncio.Event()
+        self._seen, self._looked = asyncio.Event(), asyncio.Event()
         self._settling: set[asyncio.Task[None]] = set()
         self.info: EngineInfo | None = None
 
@@ -42,10 +44,15 @@ class EngineMonitor:
         while True:
             try:
                 await self._connect()
-                await self._follow()
+                await self._watch()
             except RuntimeFault as error:
                 self._lost(error.message)
+            self._looked.set()
             await asyncio.sleep(RETRY)
+
+    async def first_look(self) -> None:
+        """Wait until the engine was reached, or is known to be away."""
+        await self._looked.wait()
 
     async def first_seen(self) -> EngineInfo:
         """Wait until the engine was reached once, and is the right one."""
@@ -71,6 +78,27 @@ class EngineMonitor:
         self.info = info
         self._seen.set()
 
+    async def _watch(self) -> None:
+        """Follow the engine's events, and make sure meanwhile that it still answers."""
+        parts = [asyncio.create_task(self._follow()), asyncio.create_task(self._keep_pinging())]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    async def _keep_pinging(self) -> None:
+        """Raise EngineUnavailable when two pings in a row stay unanswered.
+
+        An engine that hangs keeps its event stream open and says nothing.
+        """
+        while True:
+            await asyncio.sleep(PING_PERIOD)
+            await self._services.engine.wait(attempts=2, interval=1.0)
+
     async def _follow(self) -> None:
         """Pass on what the engine tells until it is cut off."""
         services = self._services
@@ -79,6 +107,7 @@ class EngineMonitor:
                 logger.info("Docker engine %s answers", self.info.version if self.info else "")
                 services.engine_problem = ""
                 services.bridges.forget()
+                self._looked.set()
                 self._returned()
                 self._changed()
             if event.uid and event.type == "container":

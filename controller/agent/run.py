@@ -21,15 +21,16 @@ from controller.cluster import operator
 from controller.cluster.client import INSTANCES, NODES, Cluster
 from controller.cluster.errors import ApiError, ApiUnavailable
 from controller.cluster.events import Recorder
-from controller.cluster.lease import Lease
+from controller.cluster.lease import HeldElsewhere, Lease
 from controller.ledger import Ledger, LedgerUnavailable
+from controller.reconcile import startup
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import SystemClock, milliseconds
 from controller.reconcile.gate import Gate
 from controller.reconcile.instance import InstanceReconciler
-from controller.reconcile.queue import Backoff, WorkQueue
+from controller.reconcile.queue import Backoff, Key, WorkQueue
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
 from controller.runtime.engine import Engine
@@ -120,7 +121,7 @@ class _Agent:
             gate=Gate(settings.launches, wake),
             readiness=Readiness(Probes(engine), wake),
             attempts=Attempts(backoff),
-            batch=FinalizeBatch(ledger, lambda: milliseconds(clock.now()), wake),
+            batch=FinalizeBatch(ledger, lambda: milliseconds(clock.now())),
             recorder=Recorder(cluster, "challenge-agent", settings.node_name),
             wake=wake,
             address=lambda: self._node.public_address or own_address,
@@ -159,26 +160,44 @@ class _Agent:
             task.result()
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
-        name = self._settings.node_name
-        registry = handlers.registry(self._queue.wake, self._node.observe)
-        selectors = {INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"}
         return [
             self._services.recorder.run(),
             self._services.batch.run(),
             self._monitor.run(),
             self._keep_node(),
-            self._keep_comparing(),
-            operator.serve(
-                "agent",
-                self._cluster,
-                registry,
-                namespaces=self._settings.namespaces,
-                selectors=selectors,
-            ),
+            self._serve(),
         ]
 
+    async def _serve(self) -> None:
+        """Serve the node's instances, once it is certain that nobody else does."""
+        await self._monitor.first_look()
+        lease = await self._lease()
+        await self._wait_for(lease)
+        if self._services.ledger.is_new:
+            await self._monitor.first_seen()
+            await startup.rebuild(self._services)
+        name = self._settings.node_name
+        watching = operator.serve(
+            "agent",
+            self._cluster,
+            handlers.registry(self._changed, self._node.observe),
+            namespaces=self._settings.namespaces,
+            selectors={INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"},
+        )
+        parts = (watching, self._keep_comparing(), lease.keep(lost_after=None))
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            raise HeldElsewhere(lease.name, "another agent, which has taken it over")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _keep_node(self) -> None:
-        """Register the node, then keep its Lease and its status."""
+        """Register the node, then keep its status."""
         while True:
             try:
                 await self._node.register()
@@ -186,24 +205,33 @@ class _Agent:
             except ApiError as error:
                 logger.warning("Cannot register ChallengeNode %s: %s", self._node.name, error)
                 await asyncio.sleep(2.0)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._node.run())
-            group.create_task(self._keep_lease())
+        await self._node.run()
 
-    async def _keep_lease(self) -> None:
-        """Hold the node's Lease as the agent of this very engine; raises HeldElsewhere."""
+    async def _lease(self) -> Lease:
+        """The node's Lease, to be held as the agent of this very engine."""
         settings = self._settings
-        info = await self._monitor.first_seen()
-        lease = Lease(
+        engine = await asyncio.to_thread(self._services.ledger.get_meta, "engine")
+        return Lease(
             self._cluster,
             settings.controller_namespace,
             f"node-{settings.node_name}",
-            identity=f"engine {info.id}",
+            identity=f"engine {engine or (await self._monitor.first_seen()).id}",
             duration=settings.node_lease_duration,
         )
+
+    async def _wait_for(self, lease: Lease) -> None:
+        """Take the Lease; raises HeldElsewhere when another engine's agent lives."""
         while True:
-            await lease.wait(patience=2.0 * settings.node_lease_duration)
-            await lease.keep(lost_after=None)
+            try:
+                return await lease.wait(patience=2.0 * lease.duration)
+            except ApiError as error:
+                logger.warning("Cannot take the Lease %s: %s", lease.name, error)
+                await asyncio.sleep(2.0)
+
+    def _changed(self, key: Key, version: str) -> None:
+        """Wake an instance, unless this is the echo of what its last reconcile has written."""
+        if self._services.seen.get(key.uid) != version:
+            self._queue.wake(key)
 
     def _look_again(self) -> None:
         """The engine is back: compare everything, and wake whoever waited for it."""

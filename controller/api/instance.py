@@ -29,6 +29,7 @@ from controller.api.values import (
     Text,
     Timestamp,
     User,
+    UserTimestamp,
     fit,
 )
 
@@ -120,7 +121,7 @@ class InstanceSpec(Model):
     """How long it lives from the moment that it is ready or renewed, such as 45m or 1h30m; 0 is
     never. Without it the Challenge's default, and without that the controller's. Never more than
     the Challenge's maximum."""
-    renew_time: Timestamp | None = None
+    renew_time: UserTimestamp | None = None
     """When it was renewed: its time starts anew from here; a time in the future counts as now."""
     suspended: bool = False
     """Whether its containers are paused; ports are kept, and its time goes on."""

@@ -155,8 +155,20 @@ PortReference = Annotated[
     int | Annotated[str, Field(max_length=15, pattern=DNS_LABEL)],
     _int_or_string(DNS_LABEL, 15, minimum=1, maximum=65535),
 ]
+# The API server takes times for date-time that no calendar has, such as an offset of +99:99.
+PLAIN_TIME: Final = (
+    r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
 Timestamp = Annotated[
     AwareDatetime,
     PlainSerializer(rfc3339, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
+]
+UserTimestamp = Annotated[
+    AwareDatetime,
+    PlainSerializer(rfc3339, when_used="json"),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "maxLength": 40, "pattern": PLAIN_TIME}
+    ),
 ]

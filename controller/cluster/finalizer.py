@@ -7,6 +7,7 @@ from typing import Final
 
 from controller.api.meta import FINALIZER
 from controller.cluster.client import INSTANCES, Cluster, Object
+from controller.cluster.errors import Conflict, NotFound
 
 FIELD_MANAGER: Final = "challenge-controller-finalizer"
 
@@ -19,8 +20,8 @@ def held(instance: Object) -> bool:
 async def add(cluster: Cluster, instance: Object) -> Object:
     """Put our finalizer on the instance and return it as the server has it now.
 
-    Raises NotFound, Conflict or Invalid when it is gone, another one or being deleted: read it
-    again. The uid keeps the apply from creating an object that has just been deleted.
+    Raises Conflict when it is gone or has changed: read it again. The uid keeps the apply from
+    creating an object that has just been deleted.
     """
     meta = instance["metadata"]
     body = {
@@ -28,12 +29,16 @@ async def add(cluster: Cluster, instance: Object) -> Object:
             "name": meta["name"],
             "namespace": meta["namespace"],
             "uid": meta["uid"],
+            "resourceVersion": meta["resourceVersion"],
             "finalizers": [FINALIZER],
         }
     }
-    return await cluster.apply(
-        INSTANCES, meta["name"], body, meta["namespace"], manager=FIELD_MANAGER
-    )
+    try:
+        return await cluster.apply(
+            INSTANCES, meta["name"], body, meta["namespace"], manager=FIELD_MANAGER
+        )
+    except NotFound as gone:
+        raise Conflict(gone.status, gone.reason, str(gone), gone.details) from None
 
 
 async def remove(cluster: Cluster, instance: Object) -> None:

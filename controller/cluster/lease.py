@@ -25,6 +25,14 @@ def micro_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def parse_micro_time(text: str) -> datetime | None:
+    """The time that a Lease's MicroTime says; None when it says none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 class HeldElsewhere(Exception):
     """Another live process holds a Lease; the text names it."""
 

@@ -9,7 +9,7 @@ import binascii
 from typing import Final
 
 from controller.cluster.client import CONFIG_MAPS, SECRETS, Cluster, Kind
-from controller.cluster.errors import NotFound
+from controller.cluster.errors import Forbidden, NotFound
 
 USE_LABEL: Final = "challenge-controller.io/use"
 
@@ -29,6 +29,9 @@ async def secret_value(cluster: Cluster, namespace: str, name: str, key: str) ->
         secret = await cluster.get(SECRETS, name, namespace)
     except NotFound:
         raise ReferenceMissing(SECRETS, f"Secret {name!r} does not exist") from None
+    except Forbidden:
+        message = f"Secret {name!r} may not be read by the controller in this namespace"
+        raise ReferenceMissing(SECRETS, message) from None
     if (secret["metadata"].get("labels") or {}).get(USE_LABEL) != "true":
         message = f'Secret {name!r} lacks the label {USE_LABEL}: "true", so it is not read'
         raise ReferenceMissing(SECRETS, message)

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from sqlite_utils import Database
 
-from controller.ledger.errors import LedgerError, LedgerUnavailable, translate
+from controller.ledger.errors import SQL_ERRORS, LedgerError, LedgerUnavailable, translate
 from controller.ledger.filesystem import filesystem_of, is_shared
 
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
@@ -24,6 +24,9 @@ _OLDEST_SQLITE = (3, 38, 0)
 # Room for the whole file: 50,000 instances take 20 MB, and SQLite's own 2 MB would have it read
 # pages again and again.
 _CACHE_KIB = 32 * 1024
+
+
+_WRITE, _READ = "BEGIN IMMEDIATE", "BEGIN"
 
 
 class Transaction:
@@ -83,37 +86,34 @@ class Connection:
         self._wal = wal
         self._synchronous = synchronous.upper()
         self._read_only = read_only
-        self.write = Transaction(self, "BEGIN IMMEDIATE")
-        self.read = Transaction(self, "BEGIN")
+        self.write = Transaction(self, _WRITE)
+        self.read = Transaction(self, _READ)
         self._lock = threading.Lock()
-        self._folder: int | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: int | None = None
         self._db: Database | None = None
-        self._closed = False
         try:
             self._db = self._connect()
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise translate(path, error) from error
 
     def close(self) -> None:
         """Close the connection; once more is fine."""
         with self._lock:
-            self._closed = True
             self._drop()
-            if self._folder is not None:
-                os.close(self._folder)
-                self._folder = None
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
 
     def begin(self, statement: str) -> Database:
         """Wait for the other threads and begin; `Transaction` is the only caller."""
         self._lock.acquire()
         try:
-            db = self._usable()
+            db = self._usable(by_path=statement is _READ)
             # Not by db.execute, which looks at each statement to commit it by itself.
             db.conn.execute(statement)
         except BaseException as error:
             self._lock.release()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, SQL_ERRORS):
                 raise translate(self.path, error) from error
             raise
         return db
@@ -123,22 +123,26 @@ class Connection:
         try:
             if error is None and self._db is not None:
                 self._db.conn.execute("COMMIT")
-        except sqlite3.Error as refused:
+        except SQL_ERRORS as refused:
             error = refused
             raise translate(self.path, refused) from refused
         finally:
             if error is not None:
                 self._roll_back()
             self._lock.release()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, SQL_ERRORS):
             raise translate(self.path, error) from error
 
-    def _usable(self) -> Database:
-        """The open connection to the file that is at the path now."""
-        if self._closed:
+    def _usable(self, *, by_path: bool) -> Database:
+        """The open connection, if its file is still there."""
+        if self._file is None:
             raise LedgerUnavailable(self.path, "it was closed", "open it again")
         # Without this, writes to a file that was deleted or replaced would succeed and be lost.
-        if self._file != self._identity():
+        # A look-up by path, which also finds a file that was moved away, costs an eighth of a
+        # reservation; the agent reads often enough to leave that to `read`.
+        found = os.fstat(self._file)
+        by_path = by_path or self._db is None
+        if found.st_nlink == 0 or (by_path and not self._is_at_path(found)):
             raise LedgerUnavailable(
                 self.path,
                 "the file was removed or replaced while it was in use",
@@ -147,6 +151,12 @@ class Connection:
         if self._db is None:
             self._db = self._connect()
         return self._db
+
+    def _is_at_path(self, file: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), file)
+        except OSError:
+            return False
 
     def _roll_back(self) -> None:
         try:
@@ -181,12 +191,13 @@ class Connection:
         try:
             db = Database(connection, execute_plugins=False)
             self._configure(db)
-        except (sqlite3.Error, LedgerError):
+        except (*SQL_ERRORS, LedgerError):
             connection.close()
             raise
-        if self._folder is None:
-            self._folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            self._file = self._identity()
+        if self._file is None:
+            # O_PATH: to close any other descriptor of the file would drop SQLite's locks on it
+            # (https://www.sqlite.org/howtocorrupt.html, "POSIX advisory locks").
+            self._file = os.open(self.path, os.O_PATH)
         return db
 
     def _refuse_shared_folder(self) -> None:
@@ -213,12 +224,3 @@ class Connection:
             )
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Device and inode of the file in its folder; None when it is not there."""
-        try:
-            # Half the cost of a look-up by the whole path, and each transaction pays for it.
-            found = os.stat(self.path.name, dir_fd=self._folder)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino

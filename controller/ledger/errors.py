@@ -117,13 +117,21 @@ _REMEDIES = {
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def is_corruption(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the file is damaged or is no database."""
+SqlError = sqlite3.Error | UnicodeDecodeError
+# The same for `except`. Python decodes even SQLite's messages, which quote a damaged schema.
+SQL_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
+def is_corruption(error: SqlError) -> bool:
+    """Whether the file is damaged or is no database, by SQLite's word or by a text's encoding."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in _CORRUPT
+    if code is None:
+        # Python's own decoding, which has no code: "Could not decode to UTF-8 column …".
+        return isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error)
+    return code & _PRIMARY_CODE in _CORRUPT
 
 
-def translate(path: Path, error: sqlite3.Error) -> LedgerError:
+def translate(path: Path, error: SqlError) -> LedgerError:
     """The ledger's own error for one of SQLite's, naming the file, the cause and the remedy."""
     if isinstance(error, sqlite3.IntegrityError):
         return LedgerConflict(f"ledger {path}: {error}; nothing was changed")

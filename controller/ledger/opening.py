@@ -20,6 +20,7 @@ from controller.ledger.filesystem import set_aside
 from controller.ledger.schema import APPLICATION_ID, migrate, unknown_migrations
 
 _logger = logging.getLogger(__name__)
+_REMEDY = "restart the agent: it sets the file aside and rebuilds the ledger"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def _open(
                     connection.path, "the file has no ledger yet", "start the agent first"
                 )
             migrate(db)
+            if not is_new:
+                _require_invariants(connection.path, db)
             if wanted is not None:
                 ports.set_range(db, wanted, chance)
     except BaseException:
@@ -85,14 +88,22 @@ def _is_empty(db: Database) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
 
 
+def _require_invariants(path: Path, db: Database) -> None:
+    """Refuse rows that no transaction of ours can have left: the file was damaged or edited."""
+    check.read_everything(db)
+    problems = check.broken_invariants(db)
+    if problems:
+        first = f"{problems[0].kind}: {problems[0].detail}"
+        raise LedgerCorrupt(path, f"{len(problems)} invariant(s) do not hold ({first})", _REMEDY)
+
+
 def _require_sound(path: Path, db: Database) -> None:
-    remedy = "restart the agent: it sets the file aside and rebuilds the ledger"
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
-        raise LedgerCorrupt(path, "the file is another program's database", remedy)
+        raise LedgerCorrupt(path, "the file is another program's database", _REMEDY)
     broken = check.damage(db)
     if broken:
-        raise LedgerCorrupt(path, f"the file is damaged ({broken[0]})", remedy)
+        raise LedgerCorrupt(path, f"the file is damaged ({broken[0]})", _REMEDY)
     newer = unknown_migrations(db)
     if newer:
         raise LedgerUnavailable(

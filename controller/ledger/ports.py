@@ -6,6 +6,7 @@ of its caller and never commits.
 
 import json
 import random
+import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -26,7 +27,7 @@ _FIRST_FREE_AND_DUE = (
     "SELECT 1 FROM ports WHERE quarantine IS NOT NULL AND quarantine_until <= ?)"
 )
 _TAKE = {
-    holder: f"UPDATE ports SET {holder} = ?, name = ? WHERE port = ?"
+    holder: f"UPDATE ports SET {holder} = ?, name = ? WHERE port = ? AND {FREE}"
     for holder in ("instance", "slot")
 }
 _GIVE_BACK = (
@@ -50,9 +51,17 @@ def take(
         port = first_free(db, now=now)
         if port is None:
             raise PortsExhausted(wanted=len(names), free=len(taken))
-        db.execute(_TAKE[holder], [of, name, port])
+        _take_one(db, port, holder=holder, of=of, name=name)
         taken[name] = port
     return taken
+
+
+def _take_one(
+    db: Database, port: int, *, holder: Literal["instance", "slot"], of: str, name: str
+) -> None:
+    if db.execute(_TAKE[holder], [of, name, port]).rowcount != 1:
+        # Only a damaged index can offer a port that its own row says is held.
+        raise sqlite3.DatabaseError(f"port {port} is free in the index, held in the table")
 
 
 def first_free(db: Database, *, now: int) -> int | None:
@@ -164,7 +173,7 @@ def swap(db: Database, uid: str, name: str, old: int, *, now: int) -> int:
     if port is None:
         raise PortsExhausted(wanted=1, free=0)
     db.execute(_GIVE_BACK + "port = ?", [old])
-    db.execute(_TAKE["instance"], [uid, name, port])
+    _take_one(db, port, holder="instance", of=uid, name=name)
     _drop_outside(db)
     return port
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic import ValidationError
+
 from controller.api import conditions, reasons
 from controller.api.challenge import Challenge, ChallengeStatus
 from controller.api.pool import ChallengePool, PoolStatus
@@ -66,15 +68,15 @@ class Declared:
                 continue
 
     async def _settle(self, kind: Kind, uid: str, body: Object, counts: Counter[str]) -> None:
-        status = _challenge(body, counts) if kind is CHALLENGES else _pool(body)
-        if status is None:
-            return
+        name = body["metadata"]["name"]
         try:
+            status = _challenge(body, counts) if kind is CHALLENGES else _pool(body)
+            if status is None:
+                return
             written = await status_writer.write(self._cluster, kind, body, status.manifest())
         except (Conflict, NotFound):
             return  # the watch brings what it is now
-        except ApiError as error:
-            name = body["metadata"]["name"]
+        except (ApiError, ValidationError) as error:
             logger.warning("Cannot write the status of %s %s: %s", kind.kind, name, error)
             return
         if (kind, uid) in self._objects:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from controller.api.instance import ChallengeInstance
 from controller.cluster.client import INSTANCES, Cluster
 from controller.cluster.errors import ApiError, Conflict, NotFound
+from controller.reconcile.expire import deadline
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,14 @@ def _now() -> datetime:
 class Expiry:
     """A timer to the next deadline; the latest word on each instance counts."""
 
-    def __init__(self, cluster: Cluster, now: Callable[[], datetime] = _now) -> None:
-        """``now`` is the clock that deadlines are held against."""
+    def __init__(
+        self, cluster: Cluster, default_ttl: str = "0", now: Callable[[], datetime] = _now
+    ) -> None:
+        """``now`` is the clock that deadlines are held against.
+
+        ``default_ttl`` is for instances whose change (a renewal) their agent has not seen yet.
+        """
+        self._default_ttl = default_ttl
         self._cluster = cluster
         self._now = now
         self._instances: dict[str, ChallengeInstance] = {}
@@ -40,6 +47,11 @@ class Expiry:
     def observe(self, instance: ChallengeInstance) -> None:
         """Take note of an instance's deadline, if it has one and is to be deleted then."""
         uid, end = instance.metadata.uid, instance.status.expiration_time
+        if end is not None and instance.status.observed_generation != instance.metadata.generation:
+            # Its agent, which may be away, has not said yet what a change of ttl comes to.
+            end = deadline(instance, instance.status, self._now(), self._default_ttl)
+            status = instance.status.model_copy(update={"expiration_time": end})
+            instance = instance.model_copy(update={"status": status})
         if end is None or instance.is_deleting or instance.spec.on_expiry != "Delete":
             self._instances.pop(uid, None)
             return
@@ -86,7 +98,9 @@ class Expiry:
             )
             logger.info("Deleted %s: its time was over", instance.key)
         except (NotFound, Conflict):
-            self._instances.pop(meta.uid, None)  # the watch brings what it is now
+            # The watch brings what it is now, or has brought it meanwhile.
+            if self._instances.get(meta.uid) is instance:
+                del self._instances[meta.uid]
         except ApiError as error:
             logger.warning("Cannot delete %s, trying again: %s", instance.key, error)
             again = self._now() + RETRY

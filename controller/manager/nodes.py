@@ -5,14 +5,17 @@ A node lives as long as its Lease is renewed, judged on this process' own clock.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from controller.api import conditions
 from controller.api.node import ChallengeNode
 from controller.cluster.client import LEASES, NODES, Cluster, Object
 from controller.cluster.errors import ApiError
+from controller.cluster.lease import parse_micro_time
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,12 @@ FRESH_PERIOD = 0.5
 """The same while a node has just registered and its Lease was not there yet."""
 
 
+FRESH_LOOKS = 20
+"""How often it is looked at that closely: a node without an agent is no reason for more."""
+CLOCKS_APART = 3.0
+"""Durations of a Lease that hosts' clocks may differ by."""
+
+
 @dataclass
 class Node:
     """A node as placement sees it."""
@@ -31,6 +40,7 @@ class Node:
     renewed: str = ""
     seen_at: float = 0.0
     alive: bool = False
+    looks: int = 0
 
     @property
     def name(self) -> str:
@@ -90,7 +100,9 @@ class Nodes:
 
     async def _next_look(self) -> None:
         """Wait for the period to pass; a node whose Lease was not there yet is not left waiting."""
-        fresh = any(not node.renewed for node in self.by_name.values())
+        fresh = [n for n in self.by_name.values() if not n.renewed and n.looks < FRESH_LOOKS]
+        for node in fresh:
+            node.looks += 1
         try:
             async with asyncio.timeout(FRESH_PERIOD if fresh else PERIOD):
                 await self._unjudged.wait()
@@ -112,11 +124,18 @@ class Nodes:
         for name in silent & self.by_name.keys():
             self.by_name[name].alive = False  # without a Lease nobody vouches for it
 
+    def _long_past(self, spec: Object) -> bool:
+        renewed = parse_micro_time(str(spec.get("renewTime") or ""))
+        limit = CLOCKS_APART * float(spec.get("leaseDurationSeconds") or 0)
+        return renewed is None or (datetime.now(UTC) - renewed).total_seconds() > limit
+
     def _renewal(self, node: Node, lease: Object) -> None:
         spec = lease.get("spec") or {}
         now, renewed = self.monotonic(), str(spec.get("renewTime"))
         if renewed != node.renewed:
-            node.renewed, node.seen_at = renewed, now
+            # The first look has nothing to compare with: a Lease that ended long ago is not alive.
+            stale = not node.renewed and self._long_past(spec)
+            node.renewed, node.seen_at = renewed, (-math.inf if stale else now)
         alive = now - node.seen_at <= float(spec.get("leaseDurationSeconds") or 0)
         if alive and not node.alive:
             node.alive = True

@@ -127,6 +127,14 @@ def choose(
     return _refusal(problems, len(nodes.by_name))
 
 
+def has_room(nodes: Nodes, assigned: Assignments) -> bool:
+    """Whether any node would take some instance now."""
+    return any(
+        not node.problem() and assigned.load(name).unlaunched < BACKLOG * nodes.launches(name)
+        for name, node in nodes.by_name.items()
+    )
+
+
 def _unfit(
     instance: ChallengeInstance,
     template: TemplateSpec,

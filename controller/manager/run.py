@@ -10,6 +10,8 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+from pydantic import ValidationError
+
 from controller.api.instance import ChallengeInstance
 from controller.cluster import operator
 from controller.cluster.client import (
@@ -99,7 +101,7 @@ class _Manager:
         self._scheduler = Scheduler(
             cluster, self.recorder, self._nodes, self._pending, self._assignments
         )
-        self._expiry = Expiry(cluster)
+        self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge)
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
@@ -137,9 +139,16 @@ class _Manager:
 
     def _instance(self, body: Object, deleted: bool) -> None:
         uid = body["metadata"]["uid"]
-        instance = ChallengeInstance.model_validate(body)
+        if deleted:
+            self._gone(uid)
+            return
+        try:
+            instance = ChallengeInstance.model_validate(body)
+        except ValidationError as error:
+            logger.warning("Cannot read instance %s: %s", body["metadata"]["name"], error)
+            return
         node = instance.status.node_name
-        if deleted or (instance.is_deleting and node is None):
+        if instance.is_deleting and node is None:
             self._gone(uid)
             return
         self._expiry.observe(instance)
@@ -158,6 +167,7 @@ class _Manager:
     def _gone(self, uid: str) -> None:
         self._expiry.forget(uid)
         self._pending.drop(uid)
+        self._scheduler.forget(uid)
         if self._assignments.drop(uid) and len(self._pending):
             self._scheduler.kick()
 

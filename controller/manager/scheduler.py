@@ -10,6 +10,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from controller.api import conditions, reasons
 from controller.api.challenge import Challenge
 from controller.api.instance import ChallengeInstance, InstanceStatus
@@ -20,7 +22,7 @@ from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, NotFou
 from controller.cluster.events import Recorder
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
-from controller.manager.placement import Assigned, Assignments, Refusal, choose
+from controller.manager.placement import Assigned, Assignments, Refusal, choose, has_room
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ PARALLEL: Final = 8
 """Assignments written at a time."""
 PATIENCE: Final = 1.0
 """Seconds that an instance waits before its status says why: most need not be told."""
+RETELL: Final = 15.0
+"""Seconds after which a status that gives a reason is brought up to date with its numbers."""
 
 
 class Scheduler:
@@ -49,10 +53,16 @@ class Scheduler:
         self._assignments = assignments
         self._kicked = asyncio.Event()
         self._since: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
     def kick(self) -> None:
         """Something has changed that could help an instance that waits."""
         self._kicked.set()
+
+    def forget(self, uid: str) -> None:
+        """The instance is placed, or gone."""
+        self._since.pop(uid, None)
+        self._told.pop(uid, None)
 
     async def run(self) -> None:
         """Place until cancelled."""
@@ -69,16 +79,34 @@ class Scheduler:
 
     async def _round(self) -> float | None:
         """Try everybody once; the result is the time in seconds after which to try again."""
-        waiting = list(self._pending.in_turn())
+        now, waiting = asyncio.get_running_loop().time(), list(self._pending.in_turn())
         for uid in self._since.keys() - self._pending.uids():
             del self._since[uid]
         later: list[float] = []
         for start in range(0, len(waiting), PARALLEL):
-            outcomes = await asyncio.gather(
-                *(self._place(body) for body in waiting[start : start + PARALLEL])
-            )
+            batch = waiting[start : start + PARALLEL]
+            if not has_room(self._nodes, self._assignments):
+                # Thousands may wait: those who were told why are not looked at in vain.
+                fresh = [body for body in batch if not self._knows(body, now)]
+                later += [RETELL] * (len(fresh) < len(batch))
+                batch = fresh
+            outcomes = await asyncio.gather(*(self._tried(body) for body in batch))
             later += [after for after in outcomes if after is not None]
         return min(later, default=None)
+
+    def _knows(self, body: Object, now: float) -> bool:
+        told = self._told.get(body["metadata"]["uid"])
+        return told is not None and now - told < RETELL
+
+    async def _tried(self, body: Object) -> float | None:
+        """Place one; what is wrong with it alone does not hold up the others."""
+        try:
+            return await self._place(body)
+        except ApiUnavailable:
+            raise
+        except (ApiError, ValidationError) as error:
+            logger.warning("Cannot place %s: %s", body["metadata"]["name"], error)
+            return RETELL
 
     async def _place(self, body: Object) -> float | None:
         uid = body["metadata"]["uid"]
@@ -113,7 +141,7 @@ class Scheduler:
         if not written:
             return None
         self._pending.served(uid)
-        self._since.pop(uid, None)
+        self.forget(uid)
         self._recorder.event(body, "Normal", reasons.SCHEDULED, f"Assigned to node {chosen}")
         return None
 
@@ -137,15 +165,20 @@ class Scheduler:
         """Say why the instance waits, unless it began to only just now."""
         uid, now = instance.metadata.uid, asyncio.get_running_loop().time()
         waited = now - self._since.setdefault(uid, now)
-        if refusal.reason == reasons.WAITING_FOR_NODE and waited < PATIENCE:
+        if refusal.reason != reasons.CHALLENGE_NOT_FOUND and waited < PATIENCE:
             return PATIENCE - waited
+        said = conditions.get(instance.status.conditions, conditions.SCHEDULED)
+        known = said is not None and said.reason == refusal.reason and said.status == "False"
+        told = self._told.get(uid)
+        if known and told is not None and now - told < RETELL:
+            return RETELL - (now - told)
+        self._told[uid] = now
+        if known and said is not None and said.message == refusal.message:
+            return None
         status = instance.status.model_copy(deep=True)
         self._say(status, instance, conditions.SCHEDULED, False, refusal.reason, refusal.message)
         self._summary(status, instance, refusal)
-        if status == instance.status:
-            return None
-        before = conditions.get(instance.status.conditions, conditions.READY)
-        if await self._write(body, status) and (not before or before.reason != refusal.reason):
+        if await self._write(body, status) and not known:
             self._tell(body, refusal)
         return None
 

@@ -29,7 +29,7 @@ async def admit(work: Work) -> Result:
     if refusal := _refusal(work):
         return refusal
     if not finalizer.held(work.read):
-        work.read = await finalizer.add(work.services.cluster, work.read)
+        work.take(await finalizer.add(work.services.cluster, work.read))
     return DONE
 
 

@@ -51,6 +51,11 @@ class Attempts:
         record = self._records.get(uid)
         return record.failed if record else None
 
+    def due(self, uid: str) -> None:
+        """Let the next attempt be made at once: what failed the last one may be over."""
+        if record := self._records.get(uid):
+            record.retry_at = 0.0
+
     def delay(self, failures: int) -> float:
         """The wait in seconds after so many failures in a row, for who counts them elsewhere."""
         return self._backoff.delay(failures)

@@ -3,8 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from controller.ledger import Ledger, LedgerError
+
+RETRY: Final = 5.0
+"""Seconds after which a batch that the ledger would not take is tried again."""
 
 logger = logging.getLogger(__name__)
 
@@ -16,13 +20,11 @@ class FinalizeBatch:
         self,
         ledger: Ledger,
         now: Callable[[], int],
-        wake: Callable[[str], object],
         window: float = 0.05,
     ) -> None:
-        """``now`` gives milliseconds UTC; ``wake`` is for the uids of a batch that failed."""
+        """``now`` gives milliseconds UTC."""
         self._ledger = ledger
         self._now = now
-        self._wake = wake
         self._window = window
         self._uids: set[str] = set()
         self._due = asyncio.Event()
@@ -31,6 +33,10 @@ class FinalizeBatch:
         """Finalize this uid with the next batch."""
         self._uids.add(uid)
         self._due.set()
+
+    def discard(self, uid: str) -> None:
+        """Do not finalize this uid: it is being launched again."""
+        self._uids.discard(uid)
 
     async def run(self) -> None:
         """Write batches until cancelled; what is left then is written by the next process."""
@@ -49,5 +55,5 @@ class FinalizeBatch:
             await asyncio.to_thread(self._ledger.finalize, sorted(uids), now=self._now())
         except LedgerError as error:
             logger.warning("Could not finalize %d instances, trying again: %s", len(uids), error)
-            for uid in uids:
-                self._wake(uid)
+            self._uids |= uids
+            asyncio.get_running_loop().call_later(RETRY, self._due.set)

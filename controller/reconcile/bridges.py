@@ -8,7 +8,7 @@ from typing import Final
 
 from controller.runtime import labels, networks
 from controller.runtime.engine import Engine
-from controller.runtime.errors import NetworkExhausted
+from controller.runtime.errors import NetworkExhausted, SubnetTaken
 from controller.settings import Settings
 
 PREFIX: Final = 22
@@ -60,7 +60,7 @@ class SharedBridges:
         Raises NetworkExhausted when the range is used up, RuntimeFault.
         """
         if self._index not in self._ready:
-            self._ready[self._index] = await self._ensure(self._index)
+            self._ready[self._index] = await self._next()
         return self._ready[self._index]
 
     def full(self, network: str) -> None:
@@ -72,6 +72,14 @@ class SharedBridges:
         """Believe nothing any more: the engine said that a bridge is gone, or one has room."""
         self._ready.clear()
         self._index = 0
+
+    async def _next(self) -> str:
+        """Make the current bridge; one whose subnet somebody else has is stepped over."""
+        while True:
+            try:
+                return await self._ensure(self._index)
+            except SubnetTaken:
+                self._index += 1
 
     async def _ensure(self, index: int) -> str:
         settings = self._settings

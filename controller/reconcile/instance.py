@@ -18,6 +18,7 @@ from controller.cluster.errors import ApiError, Conflict, NotFound
 from controller.ledger import Ledger
 from controller.reconcile import teardown
 from controller.reconcile.admit import admit
+from controller.reconcile.clock import milliseconds
 from controller.reconcile.expire import deadline, expire
 from controller.reconcile.finalize import finalize
 from controller.reconcile.forget import forget
@@ -25,7 +26,7 @@ from controller.reconcile.launch import launch
 from controller.reconcile.probe import probe
 from controller.reconcile.pull import pull
 from controller.reconcile.queue import Key
-from controller.reconcile.release import release
+from controller.reconcile.release import release, tidy
 from controller.reconcile.reserve import reserve
 from controller.reconcile.result import DONE, Done, Failed, Result, Waiting
 from controller.reconcile.services import Services
@@ -71,12 +72,14 @@ class InstanceReconciler:
         if read is None:
             return await self._clear(key, None, GRACE_DEFAULT)
         node = (read.get("status") or {}).get("nodeName")
-        if node != services.settings.node_name:
+        unplaced = not node and row is not None
+        if node != services.settings.node_name and not unplaced:
             return await self._clear(key, None, 0)
-        work = Work.of(services, read, row)
-        if work.instance.is_deleting:
-            return await self._clear(key, work, _grace(work))
-        return await self._advance(work)
+        if read["metadata"].get("deletionTimestamp"):
+            return await self._clear(key, read, _grace(read))
+        if unplaced:
+            return None  # not yet placed anew: only another node in the object proves anything
+        return await self._advance(Work.of(services, read, row))
 
     async def _read(self, key: Key) -> Object | None:
         """The object of that very uid, or None when it is certain that there is none."""
@@ -103,16 +106,21 @@ class InstanceReconciler:
             work.status.expiration_time = self._deadline(work)
             result = await self._steps(work)
         except EngineUnavailable as error:
-            result = Waiting(reasons.DOCKER_UNAVAILABLE, error.message, ENGINE_RETRY)
+            result = Waiting(reasons.DOCKER_UNAVAILABLE, error.message, self._engine_retry())
         except RuntimeFault as error:
             result = Failed(reasons.LAUNCH_FAILED, error.message, ENGINE_RETRY)
         summarize(work, result)
         work.status.expiration_time = self._deadline(work)
         await work.publish()
+        await self._note_deadline(work)
         if isinstance(result, Done):
             await finalize(work)
         services.seen[work.uid] = work.read["metadata"]["resourceVersion"]
         return self._next_look(work, result)
+
+    def _engine_retry(self) -> float | None:
+        """When to try again: the return of an engine known to be away wakes everybody."""
+        return None if self._services.engine_problem else ENGINE_RETRY
 
     async def _steps(self, work: Work) -> Result:
         for step in STEPS:
@@ -125,6 +133,14 @@ class InstanceReconciler:
         default = self._services.settings.prune_age
         return deadline(work.instance, work.status, work.now, default)
 
+    async def _note_deadline(self, work: Work) -> None:
+        """Have the deadline in the ledger too, for when the API server cannot be asked."""
+        end = work.status.expiration_time
+        expires = milliseconds(end) if end else None
+        if work.row is not None and work.row.expires != expires:
+            now = milliseconds(work.now)
+            await self._services.book(Ledger.set_expiry, work.uid, expires=expires, now=now)
+
     def _next_look(self, work: Work, result: Result) -> float | None:
         waits = [] if isinstance(result, Done) or result.after is None else [result.after]
         end = work.status.expiration_time
@@ -132,23 +148,25 @@ class InstanceReconciler:
             waits.append((end - self._services.clock.now()).total_seconds())
         return max(0.0, min(waits)) if waits else None
 
-    async def _clear(self, key: Key, work: Work | None, grace: float) -> float | None:
+    async def _clear(self, key: Key, read: Object | None, grace: float) -> float | None:
         """Take away what there is of an instance that is not, or no longer, to run here."""
         services = self._services
         try:
             services.check_engine()
             result = await stop(services, key.uid, grace)
         except EngineUnavailable:
-            return ENGINE_RETRY
+            return self._engine_retry()
         if isinstance(result, Waiting):
             return result.after
         await release(services, key.uid)
-        if work is not None:
-            await forget(services.cluster, work.read)
+        if read is not None:
+            await forget(services.cluster, read)
+        await tidy(services)
         self._forget(key.uid)
         return None
 
 
-def _grace(work: Work) -> float:
-    template = work.status.template
-    return float(template.termination_grace_period_seconds if template else GRACE_DEFAULT)
+def _grace(read: Object) -> float:
+    """The instance's grace period in seconds; from the plain object, however odd the rest is."""
+    template = (read.get("status") or {}).get("template") or {}
+    return float(template.get("terminationGracePeriodSeconds", GRACE_DEFAULT))

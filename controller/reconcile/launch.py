@@ -10,12 +10,12 @@ import asyncio
 from controller.api import conditions, reasons
 from controller.cluster.client import SECRETS
 from controller.cluster.references import ReferenceMissing
-from controller.ledger import Ledger, SubnetsExhausted
+from controller.ledger import Ledger, PortsExhausted, SubnetsExhausted
 from controller.reconcile import attach, gate, plan, restart, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.ports import replace_taken
 from controller.reconcile.result import DONE, Failed, Result, Waiting
-from controller.reconcile.show import show
+from controller.reconcile.show import launched, show
 from controller.reconcile.work import Work
 from controller.runtime import containers, labels
 from controller.runtime.containers import ContainerPlan
@@ -36,6 +36,7 @@ PORT_TRIES = 20
 async def launch(work: Work) -> Result:
     """Have all containers of the template running."""
     if complete(work):
+        await _settle(work)
         return await restart.keep_up(work)
     services = work.services
     if failed := services.attempts.pending(work.uid, now=services.monotonic()):
@@ -48,6 +49,8 @@ async def launch(work: Work) -> Result:
         )
         return Waiting(reason, str(missing), REFERENCE_RETRY)
     if not services.gate.request(work.uid, gate.Work.LAUNCH):
+        if last := services.attempts.last(work.uid):
+            return Failed(last.reason, last.message)  # until the next try is known to have helped
         message = "In the queue for a launch slot"
         work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
         return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
@@ -62,10 +65,18 @@ def complete(work: Work) -> bool:
     made = {state.container: state for state in work.containers}
     return all(
         (state := made.get(container.name)) is not None
-        and state.state != "created"
+        and state.state not in ("created", "dead", "removing")
         and state.template_hash == work.owner.template_hash
         for container in work.template.containers
     )
+
+
+async def _settle(work: Work) -> None:
+    """A launch whose end was not seen has succeeded after all."""
+    services = work.services
+    if services.attempts.last(work.uid):
+        services.attempts.succeed(work.uid)
+        await services.book(Ledger.confirm, work.uid, now=milliseconds(work.now))
 
 
 async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result:
@@ -75,8 +86,10 @@ async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result:
             return await _launch(work, planned)
     except (NetworkExhausted, SubnetsExhausted) as error:
         await _undo(work)
-        services.starved.add(work.uid)
-        return Waiting(reasons.NETWORK_EXHAUSTED, str(error), EXHAUSTED_RETRY)
+        return _starved(work, reasons.NETWORK_EXHAUSTED, str(error))
+    except PortsExhausted as error:
+        await _undo(work)
+        return _starved(work, reasons.PORTS_EXHAUSTED, str(error))
     except (OutcomeUnknown, TimeoutError) as error:
         message = str(error) or f"No end after {services.settings.launch_timeout:.0f} s"
         return _failed(work, reasons.LAUNCH_TIMEOUT, message)
@@ -89,6 +102,8 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
     services = work.services
     now = milliseconds(services.clock.now())
     await services.book(Ledger.begin_attempt, work.uid, now=now)
+    services.batch.discard(work.uid)
+    work.row = await services.book(Ledger.get, work.uid)
     services.readiness.forget(work.uid)
     for status in work.status.containers:
         status.ready = False
@@ -104,6 +119,7 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
     services.attempts.succeed(work.uid)
     work.containers = await teardown.existing(services, work.uid)
     show(work, work.containers)
+    launched(work)
     return DONE
 
 
@@ -135,6 +151,17 @@ async def _run(work: Work, container: ContainerPlan, network: str) -> None:
 async def _undo(work: Work) -> None:
     names = [labels.container_name(work.uid, c.name) for c in work.template.containers]
     await teardown.undo(work, names)
+
+
+def _starved(work: Work, reason: str, message: str) -> Waiting:
+    """Wait for what another instance will give back, and do not try again before."""
+    services = work.services
+    work.condition(conditions.LAUNCHED, False, reason, message)
+    held = services.attempts.fail(
+        work.uid, reason, message, now=services.monotonic(), at_least=EXHAUSTED_RETRY
+    )
+    services.starved.setdefault(work.uid)
+    return Waiting(reason, message, held.after)
 
 
 def _failed(work: Work, reason: str, message: str) -> Failed:

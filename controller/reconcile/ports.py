@@ -30,9 +30,10 @@ async def replace_taken(
         await containers.remove(work.services.engine, made, stop_timeout=0)
     now = milliseconds(work.services.clock.now())
     name = held[taken.port]
-    other = await work.services.book(
-        Ledger.swap, work.uid, name, now=now, until=now + QUARANTINE, reason=taken.message
-    )
+    book = work.services.book
+    # By itself, so that it stays aside even if there is no other one to take.
+    await book(Ledger.quarantine, taken.port, until=now + QUARANTINE, reason=taken.message)
+    other = await book(Ledger.swap, work.uid, name, now=now)
     ports = {port.name: port.host_port for port in work.status.ports} | {name: other}
     reserve.show(work, {name: ports[name] for name, _, _ in published_ports(work.template)})
     return await plan.plans(work)

@@ -24,10 +24,11 @@ async def pull(work: Work) -> Result:
             container.image,
             container.image_pull_policy,
             wake,
+            waiter=work.uid,
             not_before=_launch_began(work),
         )
         if isinstance(status, Pulling):
-            return _waiting(work, f"Pulling {container.image}: {status.progress}")
+            return _waiting(work, f"Pulling {container.image}")
         if isinstance(status, PullFailed):
             return await _give_up(work, container.image, status)
     return DONE

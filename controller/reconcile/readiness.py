@@ -77,6 +77,7 @@ class Readiness:
         """Probe nothing of this instance any more."""
         for verdict in self._verdicts.pop(uid, []):
             verdict.cancel()
+            self._probes.forget(verdict.target.engine_name)
 
     def ready(self, uid: str) -> dict[str, bool]:
         """The verdict on each container, by its name in the template."""
@@ -123,9 +124,11 @@ class Readiness:
             await asyncio.sleep(self._pause(target, tries, verdict))
 
     def _pause(self, target: Target, tries: int, verdict: _Verdict) -> float:
-        if verdict.ready or tries > len(FIRST_PAUSES):
+        if verdict.ready:
             return target.period
-        return min(target.period, FIRST_PAUSES[tries - 1])
+        later = 2.0 ** min(12, tries - len(FIRST_PAUSES) - 1)  # longer than any period
+        quick = FIRST_PAUSES[tries - 1] if tries <= len(FIRST_PAUSES) else later
+        return min(target.period, quick)
 
     async def _try(self, target: Target) -> ProbeResult:
         result = ProbeResult(True)

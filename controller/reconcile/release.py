@@ -1,19 +1,36 @@
 """Release: ports, subnet and row of a removed instance go back to the ledger."""
 
+import logging
+
 from controller.ledger import Ledger
 from controller.reconcile import teardown
 from controller.reconcile.result import DONE, Result
 from controller.reconcile.services import Services
+from controller.runtime.errors import RuntimeFault
+
+logger = logging.getLogger(__name__)
 
 
 async def release(services: Services, uid: str) -> Result:
     """Give everything back that the ledger holds for the uid; nothing held is fine."""
     await teardown.free(services, uid)
     services.attempts.succeed(uid)
-    services.starved.discard(uid)
+    services.starved.pop(uid, None)
     services.seen.pop(uid, None)
     services.stopping.pop(uid, None)
     services.gate.release(uid)
-    if not services.seen and not await services.book(Ledger.uids):
-        await services.bridges.tidy()
+    services.wake_starved()
     return DONE
+
+
+async def tidy(services: Services) -> None:
+    """Remove the shared bridges when the node has no instance left; next time, if it fails."""
+    if services.seen:
+        return
+    left = await services.book(Ledger.uids)
+    if left:
+        return
+    try:
+        await services.bridges.tidy()
+    except RuntimeFault as error:
+        logger.warning("Cannot remove the shared bridges: %s", error.message)

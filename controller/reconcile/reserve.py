@@ -32,10 +32,11 @@ async def reserve(work: Work) -> Result:
             now=milliseconds(work.now),
         )
     except PortsExhausted as error:
-        services.starved.add(work.uid)
+        services.starved.setdefault(work.uid)
         message = f"{error.wanted} host ports wanted, {error.free} free on this node"
         work.condition(conditions.PORTS_RESERVED, False, reasons.PORTS_EXHAUSTED, message)
         return Waiting(reasons.PORTS_EXHAUSTED, message, EXHAUSTED_RETRY)
+    services.starved.pop(work.uid, None)
     show(work, ports)
     return DONE
 

@@ -9,7 +9,7 @@ from controller.api import conditions, reasons
 from controller.api.instance import ContainerStatus
 from controller.reconcile import gate
 from controller.reconcile.result import DONE, Failed, Result, Waiting
-from controller.reconcile.show import show
+from controller.reconcile.show import launched, show
 from controller.reconcile.work import Work
 from controller.runtime import containers
 from controller.runtime.containers import ContainerState
@@ -21,7 +21,7 @@ RUN_LONG_ENOUGH = 600.0
 async def keep_up(work: Work) -> Result:
     """Start again what has ended; Done when everything runs (or is paused)."""
     show(work, work.containers)
-    ended = [state for state in work.containers if state.state in ("exited", "dead")]
+    ended = [state for state in work.containers if state.state == "exited"]
     for state in ended:
         found = await containers.inspect(work.services.engine, state.name)
         status = _record(work, found)
@@ -41,6 +41,7 @@ async def keep_up(work: Work) -> Result:
         work.containers = [
             await containers.inspect(work.services.engine, state.name) for state in work.containers
         ]
+    launched(work)
     return DONE
 
 

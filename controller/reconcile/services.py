@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from controller.cluster.client import Cluster
 from controller.cluster.events import Recorder
@@ -25,6 +25,10 @@ from controller.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+STARVED_AT_ONCE: Final = 8
+"""How many of those who wait for a port are woken by an instance that gives its own back."""
 
 
 @dataclass
@@ -53,8 +57,8 @@ class Services:
     """When the time of containers that were asked to end is over, by uid; monotonic seconds."""
     seen: dict[str, str] = field(default_factory=dict)
     """The resourceVersion that each instance was last reconciled to."""
-    starved: set[str] = field(default_factory=set)
-    """Uids that wait for a port or a subnet; woken when one is free."""
+    starved: dict[str, None] = field(default_factory=dict)
+    """Uids that wait for a port or a subnet, in order; woken when an instance gives some back."""
 
     async def book(
         self,
@@ -72,7 +76,7 @@ class Services:
             raise EngineUnavailable(self.engine_problem)
 
     def wake_starved(self) -> None:
-        """Wake who waits for a port or a subnet: some were given back."""
-        starved, self.starved = self.starved, set()
-        for uid in starved:
+        """Wake the first of those who wait for a port or a subnet: some were given back."""
+        for uid in list(self.starved)[:STARVED_AT_ONCE]:
+            self.attempts.due(uid)
             self.wake(uid)

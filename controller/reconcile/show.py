@@ -18,7 +18,7 @@ _STATES: Final[dict[str, State]] = {
 
 
 def show(work: Work, states: list[ContainerState]) -> None:
-    """Draft status.containers, in the template's order, and the condition Launched."""
+    """Draft status.containers, in the template's order."""
     before = {status.name: status for status in work.status.containers}
     found = {state.container: state for state in states}
     work.status.containers = [
@@ -26,6 +26,10 @@ def show(work: Work, states: list[ContainerState]) -> None:
         for container in work.template.containers
         if container.name in found
     ]
+
+
+def launched(work: Work) -> None:
+    """Draft the condition Launched: all containers run, or are paused."""
     work.condition(conditions.LAUNCHED, True, reasons.LAUNCHED)
 
 

@@ -8,14 +8,18 @@ from controller.api import reasons
 from controller.reconcile import gate, teardown
 from controller.reconcile.result import DONE, Result, Waiting
 from controller.reconcile.services import Services
-from controller.runtime import containers
+from controller.runtime import containers, labels
 
 GRACE_DEFAULT = 5
+UNANSWERED_RETRY = 1.0
 
 
 async def stop(services: Services, uid: str, grace: float) -> Result:
     """End and remove the containers; ``grace`` is in seconds, from the first call on."""
     services.readiness.forget(uid)
+    if services.engine.pending_below(labels.network_name(uid)):
+        message = "The engine has not answered an earlier call on its containers"
+        return Waiting(reasons.DELETING, message, UNANSWERED_RETRY)
     found = await teardown.existing(services, uid)
     running = [state for state in found if state.state == "running"]
     if running and grace > 0:

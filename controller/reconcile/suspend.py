@@ -24,6 +24,7 @@ async def suspend(work: Work) -> Result:
         work.drop(conditions.SUSPENDED)
         return DONE
     work.services.readiness.forget(work.uid)
+    work.status.ready_time = work.status.ready_time or work.now  # its time goes on
     work.condition(
         conditions.SUSPENDED, True, reasons.SUSPENDED, "The containers are paused, the ports kept"
     )

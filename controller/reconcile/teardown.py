@@ -13,6 +13,7 @@ from controller.reconcile.services import Services
 from controller.reconcile.work import Work
 from controller.runtime import containers, labels, networks
 from controller.runtime.containers import ContainerState
+from controller.runtime.errors import OutcomeUnknown
 
 
 async def existing(services: Services, uid: str) -> list[ContainerState]:
@@ -40,9 +41,13 @@ async def remove(services: Services, uid: str, found: list[ContainerState]) -> N
 
 
 async def free(services: Services, uid: str) -> None:
-    """Give ports, subnet and row of a uid back to the ledger, and tell who waits for some."""
+    """Give ports, subnet and row of a uid back to the ledger.
+
+    Raises OutcomeUnknown while a call is under way that may yet make the engine hold them.
+    """
+    if services.engine.pending_below(labels.network_name(uid)):
+        raise OutcomeUnknown("The engine has not answered an earlier call on its containers")
     await services.book(Ledger.release, uid, now=milliseconds(services.clock.now()))
-    services.wake_starved()
 
 
 async def release(work: Work) -> None:
@@ -52,8 +57,7 @@ async def release(work: Work) -> None:
     work.status.address = None
     work.status.ports = []
     work.status.containers = []
-    for kind in (conditions.PORTS_RESERVED, conditions.LAUNCHED):
-        work.drop(kind)
+    work.drop(conditions.PORTS_RESERVED)
 
 
 async def undo(work: Work, names: list[str]) -> None:

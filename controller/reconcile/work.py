@@ -77,22 +77,31 @@ class Work:
         """Take a condition out of the draft."""
         conditions.remove(self.status.conditions, kind)
 
+    def take(self, read: Object) -> None:
+        """Go on from the object as a write of ours has just returned it."""
+        self.read = read
+        self.instance = ChallengeInstance.model_validate(read)
+
     async def publish(self) -> None:
         """Write the draft if it says anything new; Conflict when the object has changed since."""
         self.status.observed_generation = self.instance.metadata.generation
         if self.status == self.instance.status:
             return
         before = conditions.get(self.instance.status.conditions, conditions.READY)
-        self.read = await status_writer.write(
-            self.services.cluster, INSTANCES, self.read, self.status.manifest()
+        self.take(
+            await status_writer.write(
+                self.services.cluster, INSTANCES, self.read, self.status.manifest()
+            )
         )
-        self.instance = ChallengeInstance.model_validate(self.read)
         self._tell(before.reason if before else "")
 
     def _tell(self, reason_before: str) -> None:
         ready = conditions.get(self.status.conditions, conditions.READY)
         if ready is None or ready.reason == reason_before:
             return
+        restarted = any(container.restart_count for container in self.status.containers)
+        if restarted and ready.reason in (reasons.READY, reasons.CONTAINER_EXITED):
+            return  # told the first time; the status counts the others
         if ready.status == "True":
             message = f"Reachable at {self._endpoints()}" if self.status.ports else "Up"
             self.services.recorder.event(self.read, "Normal", ready.reason, message)

@@ -145,6 +145,10 @@ class Engine:
         """Whether a call that changes the container or network of that name has not ended yet."""
         return name in self._pending
 
+    def pending_below(self, prefix: str) -> bool:
+        """The same for all containers and networks whose names begin like that."""
+        return any(name.startswith(prefix) for name in self._pending)
+
     async def settled(self, name: str) -> None:
         """Wait until no call that changes the container or network of that name is pending."""
         while (earlier := self._pending.get(name)) is not None:

@@ -7,7 +7,7 @@ may remove one, so the engine is asked. Which images may be used at all is the c
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ class _Record:
 
     task: asyncio.Task[None] | None = None
     progress: str = "waiting"
-    wakes: list[Callable[[], None]] = field(default_factory=list)
+    wakes: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
     failure: Failed | None = None
     failures: int = 0
     pulled_at: float | None = None
@@ -126,10 +126,12 @@ class Images:
         *,
         auth: RegistryAuth | None = None,
         not_before: float = 0.0,
+        waiter: Hashable = None,
     ) -> ImageStatus:
         """What the policy makes of the image now; starts a pull if it takes one, and returns.
 
-        `wake` is called once when that pull has ended, either way: ask again then. With "Always" a
+        `wake` is called once when that pull has ended, either way: ask again then. One who asks
+        again meanwhile is known by `waiter`, and by `wake` itself without one. With "Always" a
         pull of this process counts if it ended at or after `not_before` (of the clock).
         Never returns Absent. Raises EngineUnavailable.
         """
@@ -149,7 +151,7 @@ class Images:
             if record.failure is not None and self._clock() < record.failure.retry_at:
                 return record.failure
             self._begin(image, auth, record)
-        record.wakes.append(wake)
+        record.wakes[wake if waiter is None else waiter] = wake
         return Pulling(record.progress)
 
     async def state(self, image: str, *, auth: RegistryAuth | None = None) -> ImageStatus:
@@ -251,6 +253,6 @@ class Images:
             record.failure = Failed(message, now, now + pause)
         else:
             record.failures, record.failure, record.pulled_at = 0, None, now
-        wakes, record.wakes = record.wakes, []
-        for wake in wakes:
+        wakes, record.wakes = record.wakes, {}
+        for wake in wakes.values():
             wake()
