@@ -223,3 +223,58 @@ def test_wrong_settings_are_named_with_what_was_expected(controller: Start) -> N
     assert "CHALLENGE_PORTS='70000-70010': expected 1 <= FIRST <= LAST <= 65535" in said
     assert "CHALLENGE_CONCURRENT_LAUNCHES='none': expected" in said
     assert "Traceback" not in said
+
+
+def test_a_lost_ledger_is_rebuilt_from_what_runs(begin: Worlds, echo_image: str) -> None:
+    world = begin()
+    pair = [container(echo_image, "front"), container(echo_image, "back", ports=[])]
+    world.apply(instance("single", container(echo_image)), instance("pair", *pair))
+    world.wait("Ready")
+    ids = {c["Id"] for c in world.containers()}
+    before = {name: world.get(name)["status"]["ports"] for name in ("single", "pair")}
+    world.controller.stop()
+    for file in world.state_dir.glob("ledger.db*"):
+        file.unlink()
+    again = begin(STATE_DIR=str(world.controller.state_dir))
+    again.state_dir = world.state_dir
+    ready_node(again)
+    again.apply(instance("new", container(echo_image)))
+    again.wait("Ready")
+    assert "took over 2 instances" in again.controller.logs()
+    assert ids <= {c["Id"] for c in again.containers()}
+    assert before == {name: again.get(name)["status"]["ports"] for name in before}
+    rows = until(again.rows, lambda rows: all(row.is_finalized for row in rows.values()))
+    assert {p["hostPort"] for p in before["pair"]} == set(rows["pair"].ports.values())
+
+
+def test_subnets_that_ran_out_are_waited_for_quietly(begin: Worlds, echo_image: str) -> None:
+    world = begin(INSTANCE_SUBNETS="10.213.0.0/26")  # two networks of 32 addresses
+    pair = [container(echo_image, "front"), container(echo_image, "back", ports=[])]
+    world.apply(*(instance(f"i{n}", *pair) for n in range(2)))
+    world.wait("Ready")
+    world.apply(instance("third", *pair))
+    world.wait_reason("third", "NetworkExhausted")
+    assert world.ports_held() == 4
+    written = world.versions()["third"]
+    # Nothing announces that nothing happens: that it waits, and does not try on and on.
+    assert not world.controller.wait(3)
+    assert world.versions()["third"] == written
+    world.delete("i0")
+    world.wait("Ready", "third")
+    world.answers("third")
+
+
+def test_a_life_costs_few_writes_and_events(begin: Worlds, echo_image: str) -> None:
+    world = begin()
+    ready_node(world)
+    before = world.status_writes()
+    names = [f"i{n}" for n in range(6)]
+    world.apply(*(instance(name, container(echo_image)) for name in names))
+    world.wait("Ready")
+    events = until(
+        lambda: [world.events(name) for name in names],
+        lambda found: all("Ready" in reasons for reasons in found),
+    )
+    world.delete()
+    assert max(len(reasons) for reasons in events) <= 4
+    assert world.status_writes() - before <= 8 * len(names)

@@ -152,6 +152,20 @@ class World:
         found = [item["metadata"] for item in json.loads(out)["items"]]
         return {meta["name"]: meta["resourceVersion"] for meta in found}
 
+    def status_writes(self) -> int:
+        """How many times the API server has written the status of an instance, by its own count."""
+        text = self.kubectl("get", "--raw", "/metrics").stdout
+        lines = [
+            line
+            for line in text.splitlines()
+            if line.startswith("apiserver_request_total{")
+            and 'resource="challengeinstances"' in line
+            and 'subresource="status"' in line
+            and 'verb="PUT"' in line
+            and 'code="200"' in line
+        ]
+        return sum(int(float(line.rpartition(" ")[2])) for line in lines)
+
     def node_condition(self, kind: str) -> Object:
         """A condition of the node; empty when there is no node or no condition of that type."""
         out = self.kubectl("get", "chnode", "node-1", "-o", "json", check=False).stdout
