@@ -1,0 +1,157 @@
+"""Networks are made once, keep strangers apart, and go without a trace."""
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import docker
+import pytest
+from docker import types
+
+from controller.runtime import containers, labels, networks
+from controller.runtime.containers import ContainerPlan
+from controller.runtime.engine import Engine
+from controller.runtime.errors import Conflict, NetworkExhausted, SubnetTaken
+from controller.runtime.labels import Owner
+from tests.integration.runtime.support import NODE, Inside, new_owner
+
+CONNECT = (
+    "timeout {} bash -c 'until exec 3<>/dev/tcp/{}/9000; do sleep 0.1; done' && echo connected"
+)
+
+
+async def test_an_instances_network_has_the_subnet_and_says_whose_it_is(
+    engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
+) -> None:
+    name = await networks.ensure_instance_network(engine, owner, subnet)
+    assert name == labels.network_name(owner.uid)
+    (found,) = await networks.list_networks(engine, installation=owner.installation, node=NODE)
+    assert (found.name, found.kind, found.uid, found.subnet, found.node) == (
+        name,
+        "instance",
+        owner.uid,
+        subnet,
+        NODE,
+    )
+    options = api.inspect_network(name)["Options"]
+    assert options["com.docker.network.bridge.enable_ip_masquerade"] == "false"
+    assert options["com.docker.network.bridge.name"] == labels.bridge_name(name)
+    assert await networks.list_networks(engine, installation=owner.installation, node="n2") == []
+
+
+async def test_a_network_that_fits_is_adopted_and_another_replaced(
+    engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
+) -> None:
+    name = await networks.ensure_instance_network(engine, owner, subnet)
+    first = api.inspect_network(name)["Id"]
+    await networks.ensure_instance_network(engine, owner, subnet)
+    assert api.inspect_network(name)["Id"] == first
+    half = next(subnet.subnets())
+    await networks.ensure_instance_network(engine, owner, half)
+    (found,) = await networks.list_networks(engine, installation=owner.installation)
+    assert found.subnet == half
+    assert found.id != first
+
+
+async def test_duplicates_that_another_client_made_are_replaced_by_one(
+    engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
+) -> None:
+    name = labels.network_name(owner.uid)
+    ours = owner.labels()
+    for pool in subnet.subnets():
+        ipam = types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(pool))])
+        api.create_network(name, driver="bridge", ipam=ipam, labels=ours)
+    assert len(api.networks(names=[name])) == 2
+    await networks.ensure_instance_network(engine, owner, subnet)
+    (left,) = api.networks(names=[name])
+    assert left["IPAM"]["Config"][0]["Subnet"] == str(subnet)
+    await networks.remove_network(engine, name)
+
+
+async def test_duplicates_are_all_removed(
+    engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
+) -> None:
+    name = labels.network_name(owner.uid)
+    for pool in subnet.subnets():
+        ipam = types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(pool))])
+        api.create_network(name, driver="bridge", ipam=ipam, labels=owner.labels())
+    await networks.remove_network(engine, name)
+    assert api.networks(names=[name]) == []
+
+
+async def test_somebody_elses_network_of_that_name_is_left_alone(
+    engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
+) -> None:
+    name = labels.network_name(owner.uid)
+    ipam = types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(subnet))])
+    made = api.create_network(name, driver="bridge", ipam=ipam)["Id"]
+    try:
+        with pytest.raises(Conflict):
+            await networks.ensure_instance_network(engine, owner, subnet)
+        assert api.inspect_network(made)["Name"] == name
+    finally:
+        api.remove_network(made)
+
+
+async def test_a_subnet_in_use_is_told_apart(
+    engine: Engine, installation: str, owner: Owner, subnet: IPv4Network
+) -> None:
+    await networks.ensure_instance_network(engine, owner, subnet)
+    with pytest.raises(SubnetTaken):
+        await networks.ensure_instance_network(engine, new_owner(installation), subnet)
+
+
+async def test_a_full_subnet_is_exhausted(
+    engine: Engine, installation: str, owner: Owner, subnet: IPv4Network, shell: ContainerPlan
+) -> None:
+    # Of the four addresses three are the network's, the gateway's and the broadcast's.
+    tiny = next(subnet.subnets(new_prefix=30))
+    name = await networks.ensure_instance_network(engine, owner, tiny)
+    await containers.launch(engine, owner, shell, name)
+    with pytest.raises(NetworkExhausted):
+        await containers.launch(engine, owner, replace(shell, name="second"), name)
+
+
+async def test_removal_cuts_off_containers_and_can_be_repeated(
+    engine: Engine, owner: Owner, network: str, shell: ContainerPlan, api: docker.APIClient
+) -> None:
+    made = await containers.launch(engine, owner, shell, network)
+    await networks.remove_network(engine, network)
+    await networks.remove_network(engine, network)
+    assert api.networks(names=[network]) == []
+    assert (await containers.inspect(engine, made)).addresses == {}
+
+
+async def test_neighbours_on_a_shared_network_do_not_reach_each_other(
+    engine: Engine,
+    installation: str,
+    owner: Owner,
+    subnet: IPv4Network,
+    echo: ContainerPlan,
+    shell: ContainerPlan,
+    inside: Inside,
+) -> None:
+    assert networks.bridge_nf_enabled()
+    name = await networks.ensure_shared_network(engine, installation, NODE, 0, subnet)
+    again = await networks.ensure_shared_network(engine, installation, NODE, 0, subnet)
+    assert name == again == labels.shared_network_name(installation, 0)
+    server, neighbour = owner, new_owner(installation)
+    await containers.launch(engine, server, echo, name)
+    await containers.launch(engine, neighbour, shell, name)
+    where = await containers.inspect(engine, labels.container_name(server.uid, "echo"))
+    attempt = CONNECT.format(1, where.addresses[name])
+    assert "connected" not in inside(labels.container_name(neighbour.uid, "shell"), attempt)
+
+
+async def test_the_same_attempt_succeeds_on_a_network_of_their_own(
+    engine: Engine,
+    owner: Owner,
+    network: str,
+    echo: ContainerPlan,
+    shell: ContainerPlan,
+    inside: Inside,
+) -> None:
+    await containers.launch(engine, owner, echo, network)
+    await containers.launch(engine, owner, shell, network)
+    where = await containers.inspect(engine, labels.container_name(owner.uid, "echo"))
+    attempt = CONNECT.format(10, where.addresses[network])
+    assert "connected" in inside(labels.container_name(owner.uid, "shell"), attempt)

@@ -1,0 +1,198 @@
+"""Which node an instance goes to, and what its user is told when there is none."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.api import reasons
+from controller.api.challenge import TemplateSpec
+from controller.manager.nodes import Node, Nodes
+from controller.manager.placement import (
+    BACKLOG,
+    Assigned,
+    Assignments,
+    Load,
+    Refusal,
+    choose,
+    has_room,
+    is_launched,
+    ports_of,
+)
+from tests.unit.manager.objects import condition, instance, node_body, template
+
+
+def nodes(*bodies: dict[str, Any], launches: int = 2) -> Nodes:
+    made = Nodes(lambda: None, launches)
+    for body in bodies:
+        made.observe(body, deleted=False)
+    for node in made.by_name.values():
+        node.alive = True
+    return made
+
+
+def chosen(
+    among: Nodes,
+    assigned: Assignments | None = None,
+    ports: int = 1,
+    **spec: Any,
+) -> str | Refusal:
+    wanted = TemplateSpec.model_validate(template(ports))
+    return choose(instance("new", spec=spec), wanted, among, assigned or Assignments())
+
+
+def loaded(node: str, count: int, *, launched: bool, ports: int = 1) -> Assignments:
+    assigned = Assignments()
+    for number in range(count):
+        assigned.put(f"{node}-{number}", Assigned(node, ports, launched))
+    return assigned
+
+
+def test_without_any_node_the_message_says_so() -> None:
+    assert chosen(nodes()) == Refusal(reasons.UNSCHEDULABLE, "There is no ChallengeNode")
+
+
+def test_the_least_busy_node_is_chosen() -> None:
+    among = nodes(node_body("a"), node_body("b"), node_body("c"))
+    assigned = loaded("a", 3, launched=False)
+    assigned.put("b-0", Assigned("b", 1, launched=False))
+    assigned.put("c-0", Assigned("c", 1, launched=True))
+    assert chosen(among, assigned) == "c"
+
+
+def test_a_larger_gate_takes_more_of_what_is_to_be_launched() -> None:
+    among = nodes(node_body("a"), node_body("b", launchConcurrency=16))
+    assigned = loaded("a", 2, launched=False)
+    for number in range(4):
+        assigned.put(f"b-{number}", Assigned("b", 1, launched=False))
+    assert chosen(among, assigned) == "b"
+
+
+@pytest.mark.parametrize(
+    ("body", "spec", "message"),
+    [
+        (node_body("a", unschedulable=True), {}, "1 cordoned"),
+        (node_body("a", ready="False", reason="DockerUnavailable"), {}, "DockerUnavailable"),
+        (node_body("a", instances=0), {}, "1 full"),
+        (node_body("a"), {"nodeName": "z"}, "1 not the one in nodeName"),
+        (node_body("a"), {"nodeSelector": {"gpu": "yes"}}, "1 not matching nodeSelector"),
+        (
+            node_body("a", labels={"gpu": "no"}),
+            {"nodeSelector": {"gpu": "yes"}},
+            "1 not matching nodeSelector",
+        ),
+    ],
+)
+def test_a_node_that_does_not_fit_is_passed_over_and_the_message_says_why(
+    body: dict[str, Any], spec: dict[str, Any], message: str
+) -> None:
+    refusal = chosen(nodes(body), **spec)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == reasons.UNSCHEDULABLE
+    assert refusal.message.startswith("0/1 nodes are available: ")
+    assert message in refusal.message
+    if "nodeName" not in spec:
+        also = node_body("good", labels={"gpu": "yes"})
+        assert chosen(nodes(body, also), **spec) == "good"
+
+
+def test_a_node_that_does_not_report_takes_nothing() -> None:
+    among = nodes(node_body("a"))
+    among.by_name["a"].alive = False
+    refusal = chosen(among)
+    assert isinstance(refusal, Refusal)
+    assert refusal.message == "0/1 nodes are available: 1 not reporting"
+    assert Node(among.by_name["a"].object).problem() == "not reporting"
+
+
+def test_ports_are_counted_before_the_node_reports_them() -> None:
+    among = nodes(node_body("a", ports=10))
+    assert chosen(among, loaded("a", 3, launched=True, ports=3), ports=1) == "a"
+    refusal = chosen(among, loaded("a", 3, launched=True, ports=3), ports=2)
+    assert refusal == Refusal(reasons.PORTS_EXHAUSTED, "0/1 nodes are available: 1 out of ports")
+    assert chosen(among, loaded("a", 10, launched=True, ports=1), ports=0) == "a"
+
+
+def test_a_node_gets_no_more_than_it_can_launch_in_a_while_and_the_rest_wait() -> None:
+    among = nodes(node_body("a"), launches=2)
+    almost = loaded("a", 2 * BACKLOG - 1, launched=False)
+    assert chosen(among, almost) == "a"
+    assert has_room(among, almost)
+    full = loaded("a", 2 * BACKLOG, launched=False)
+    refusal = chosen(among, full)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == reasons.WAITING_FOR_NODE
+    assert not has_room(among, full)
+
+
+def test_the_reason_is_the_one_that_passes_by_itself() -> None:
+    among = nodes(
+        node_body("busy"), node_body("small", ports=0), node_body("c", unschedulable=True)
+    )
+    refusal = chosen(among, loaded("busy", 2 * BACKLOG, launched=False))
+    assert refusal == Refusal(
+        reasons.WAITING_FOR_NODE,
+        "0/3 nodes are available: 1 cordoned, 1 launching as much as they can, 1 out of ports",
+    )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "meta", "expected"),
+    [
+        ([], {}, False),
+        ([condition("Ready", "False", "WaitingForNode")], {}, False),
+        ([condition("Ready", "False", "PullingImage")], {}, False),
+        ([condition("Launched", "True"), condition("Ready", "False", "ProbePending")], {}, True),
+        (
+            [condition("Launched", "False"), condition("Ready", "False", "ImagePullFailed")],
+            {},
+            True,
+        ),
+        ([condition("Ready", "False", "SecretNotFound")], {}, True),
+        ([condition("Ready", "False", "CapabilityNotAllowed")], {}, True),
+        ([condition("Expired", "True")], {}, True),
+        ([], {"deletionTimestamp": "2026-01-31T12:00:00Z"}, True),
+    ],
+)
+def test_only_what_is_on_its_way_to_a_launch_keeps_others_waiting(
+    conditions: list[dict[str, str]], meta: dict[str, str], expected: bool
+) -> None:
+    """Sixteen instances of an image that does not exist once kept everybody off a node."""
+    assert is_launched(instance("a", status={"conditions": conditions}, **meta)) is expected
+
+
+def test_a_retained_instance_has_no_ports() -> None:
+    status: dict[str, Any] = {"template": template(3)}
+    assert ports_of(instance("a", status=status)) == 3
+    status["conditions"] = [condition("Expired", "True")]
+    assert ports_of(instance("a", status=status)) == 0
+    assert ports_of(instance("a")) == 0
+
+
+ASSIGNED = st.builds(
+    Assigned, st.sampled_from(["a", "b"]), st.integers(0, 3), st.booleans(), st.just("")
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("uvwxyz"), st.none() | ASSIGNED), max_size=40))
+def test_the_counts_are_those_of_what_is_assigned(
+    changes: list[tuple[str, Assigned | None]],
+) -> None:
+    assigned, expected = Assignments(), dict[str, Assigned]()
+    for uid, to in changes:
+        if to is None:
+            assert assigned.drop(uid) == (expected.pop(uid, None) is not None)
+        else:
+            before = expected.get(uid)
+            assert assigned.put(uid, to) == (before is not None and before != to)
+            expected[uid] = to
+    for name in "ab":
+        here = [each for each in expected.values() if each.node == name]
+        load = Load(
+            instances=len(here),
+            ports=sum(each.ports for each in here),
+            unlaunched=sum(not each.launched for each in here),
+        )
+        assert assigned.load(name) == load

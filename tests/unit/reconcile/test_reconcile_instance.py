@@ -1,0 +1,195 @@
+"""The reconcile as a whole: whom it serves, what it refuses to believe, and when it looks again."""
+
+from typing import Any
+
+import pytest
+
+from controller.api import conditions, reasons
+from controller.cluster.client import INSTANCES
+from controller.cluster.errors import ApiError, Conflict, Invalid, NotFound
+from controller.reconcile import gate
+from controller.reconcile.instance import READ_AGAIN, InstanceReconciler
+from controller.reconcile.queue import Key
+from tests.unit.reconcile.world import UID, World, template
+
+KEY = Key(UID, "team", "web")
+
+
+def reconciler(node: World) -> tuple[InstanceReconciler, list[str]]:
+    forgotten: list[str] = []
+    node.cluster.objects["/api/v1/namespaces/kube-system"] = {"metadata": {"uid": "cluster"}}
+    return InstanceReconciler(node.services, forgotten.append), forgotten
+
+
+def running(node: World) -> None:
+    node.services.ledger.reserve(UID, ["web-80-tcp"], namespace="team", name="web", now=0)
+    node.services.ledger.begin_attempt(UID, now=1)
+    node.engine.states = {"web": "running"}
+
+
+async def test_a_404_that_does_not_name_the_object_tears_nothing_down(node: World) -> None:
+    """A missing CRD, or a proxy's own page, answers 404 for everything."""
+    running(node)
+    served, forgotten = reconciler(node)
+
+    async def missing(_method: str, path: str) -> None:
+        if "challengeinstances" in path:
+            raise NotFound(404, "NotFound", "404 page not found", {})
+
+    node.cluster.before = missing
+    with pytest.raises(NotFound):
+        await served.reconcile(KEY)
+    assert node.engine.states == {"web": "running"}
+    assert forgotten == []
+
+
+async def test_another_cluster_tears_nothing_down(node: World) -> None:
+    """A wrong kubeconfig knows none of this node's instances."""
+    running(node)
+    served, _ = reconciler(node)
+    node.cluster.objects["/api/v1/namespaces/kube-system"] = {"metadata": {"uid": "other"}}
+    with pytest.raises(ApiError, match="another cluster"):
+        await served.reconcile(KEY)
+    assert node.engine.states == {"web": "running"}
+    assert node.services.ledger.get(UID) is not None
+
+
+async def test_an_object_that_is_gone_from_the_right_cluster_is_cleared_away(node: World) -> None:
+    running(node)
+    served, forgotten = reconciler(node)
+    await served.reconcile(KEY)
+    assert (node.engine.states, node.services.ledger.get(UID), forgotten) == ({}, None, [UID])
+
+
+async def test_one_of_the_same_name_is_another_instance(node: World) -> None:
+    running(node)
+    served, _ = reconciler(node)
+    node.work()
+    body = node.cluster.read(INSTANCES, "web", "team")
+    body["metadata"]["uid"] = "another"
+    node.cluster.put(INSTANCES, body)
+    await served.reconcile(KEY)
+    assert node.engine.states == {}
+    assert node.cluster.count("PUT") == 0, "its status is none of ours"
+
+
+def placed(node: World, other: str | None, **meta: str) -> None:
+    """The instance with that node in its status, and with our finalizer."""
+    node.work()
+    body = node.cluster.read(INSTANCES, "web", "team")
+    body["status"]["nodeName"] = other
+    body["metadata"] |= {"finalizers": ["challenge-controller.io/agent"]} | meta
+    node.cluster.put(INSTANCES, body)
+
+
+async def test_an_instance_that_was_moved_is_cleared_away_and_its_finalizer_left(
+    node: World,
+) -> None:
+    running(node)
+    served, _ = reconciler(node)
+    placed(node, "n2")
+    await served.reconcile(KEY)
+    assert (node.engine.states, node.services.ledger.get(UID)) == ({}, None)
+    left = node.cluster.read(INSTANCES, "web", "team")["metadata"]["finalizers"]
+    assert left == ["challenge-controller.io/agent"]
+
+
+async def test_a_status_without_a_node_proves_nothing(node: World) -> None:
+    """A backup restored without statuses does not empty a node."""
+    running(node)
+    served, forgotten = reconciler(node)
+    placed(node, None)
+    assert await served.reconcile(KEY) is None
+    assert node.engine.states == {"web": "running"}
+    assert node.services.ledger.get(UID) is not None
+    assert forgotten == []
+
+
+async def test_a_deletion_counts_even_without_a_node(node: World) -> None:
+    """Its finalizer would keep the object, and whoever waits for its end, for ever."""
+    running(node)
+    served, _ = reconciler(node)
+    placed(node, None, deletionTimestamp="2026-01-31T12:00:00Z")
+    await served.reconcile(KEY)
+    assert (node.engine.states, node.services.ledger.get(UID)) == ({}, None)
+    assert node.cluster.read(INSTANCES, "web", "team")["metadata"]["finalizers"] == []
+
+
+async def test_while_the_engine_is_away_the_status_says_so_and_nothing_is_lost(
+    node: World,
+) -> None:
+    running(node)
+    served, _ = reconciler(node)
+    work = node.work()
+    node.services.engine_problem = "Cannot connect"
+    assert await served.reconcile(KEY) is None, "its return wakes everybody"
+    shown = node.cluster.read(INSTANCES, "web", "team")["status"]["conditions"]
+    (ready,) = [c for c in shown if c["type"] == conditions.READY]
+    assert (ready["reason"], ready["message"]) == (reasons.DOCKER_UNAVAILABLE, "Cannot connect")
+    assert node.services.ledger.get(work.uid) is not None
+
+
+async def test_a_slot_granted_while_the_engine_went_away_goes_to_the_next(node: World) -> None:
+    """Whoever does not use its slot gives it on: held by one that waits, it is lost to all."""
+    served, _ = reconciler(node)
+    node.work()
+    node.services.gate.request(UID, gate.Work.LAUNCH)
+    node.services.gate.request("next", gate.Work.LAUNCH)
+    node.services.engine_problem = "away"
+    await served.reconcile(KEY)
+    assert node.services.gate.holds("next")
+    assert node.woken == ["next"]
+
+
+async def test_a_conflict_is_read_again_soon(node: World) -> None:
+    served, _ = reconciler(node)
+    node.work()
+    node.services.engine_problem = "away"
+
+    async def conflict(method: str, path: str) -> None:
+        if method == "PUT":
+            raise Conflict(409, "Conflict", "changed", {})
+
+    node.cluster.before = conflict
+    assert await served.reconcile(KEY) == READ_AGAIN
+
+
+async def test_a_status_that_the_server_refuses_is_left_to_the_back_off(node: World) -> None:
+    """Read again at once, it would be refused twenty times a second for ever, and not be logged."""
+    served, _ = reconciler(node)
+    node.work()
+    node.services.engine_problem = "away"
+
+    async def invalid(method: str, path: str) -> None:
+        if method == "PUT":
+            raise Invalid(422, "Invalid", "status.address: Invalid value", {})
+
+    node.cluster.before = invalid
+    with pytest.raises(Invalid):
+        await served.reconcile(KEY)
+
+
+@pytest.mark.parametrize(
+    ("container", "reason"),
+    [
+        ({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}, "CapabilityNotAllowed"),
+        ({"mountFlag": True}, "Unsupported"),
+        ({"cgroupParent": "heavy"}, "Unsupported"),
+    ],
+)
+async def test_what_may_not_or_cannot_be_served_is_refused_before_anything_is_made(
+    node: World, container: dict[str, Any], reason: str
+) -> None:
+    served, _ = reconciler(node)
+    wanted = template()
+    wanted["containers"][0] |= container
+    node.work({"template": wanted})
+    assert await served.reconcile(KEY) is None
+    shown = node.cluster.read(INSTANCES, "web", "team")
+    assert {c["type"]: c["reason"] for c in shown["status"]["conditions"]} == {
+        "Ready": reason,
+        "Stalled": reason,
+    }
+    assert "finalizers" not in shown["metadata"]
+    assert node.services.ledger.get(UID) is None
+    assert node.engine.calls == []

@@ -1,0 +1,253 @@
+"""What a reconcile is handed, with a stand-in for the engine and the API server, and a real ledger.
+
+The engine has containers and networks in dictionaries and knows just the calls of a removal, a
+restart and a listing; a test changes `states` and looks at `calls`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from controller.api.instance import ContainerStatus
+from controller.api.template import template_hash
+from controller.cluster.client import INSTANCES, Object
+from controller.cluster.events import Recorder
+from controller.ledger import Ledger
+from controller.reconcile.attempts import Attempts
+from controller.reconcile.batch import FinalizeBatch
+from controller.reconcile.bridges import SharedBridges
+from controller.reconcile.gate import Gate
+from controller.reconcile.queue import Backoff
+from controller.reconcile.readiness import Readiness
+from controller.reconcile.services import Services
+from controller.reconcile.work import Work
+from controller.runtime import labels
+from controller.runtime.containers import ContainerState
+from controller.runtime.engine import Engine
+from controller.runtime.images import Images
+from controller.runtime.probes import Probes
+from controller.settings import Settings, load
+from tests.unit.cluster.fake_cluster import FakeCluster
+from tests.unit.runtime.fake_engine import Answer, FakeEngine, Request
+
+UID = "0b6f3c1e-8a5b-4c59-9a57-3d1f0e7f3a11"
+NOON = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+
+class NoJitter(Random):
+    """Never deviates."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """The middle."""
+        return (a + b) / 2
+
+
+@dataclass
+class SetClock:
+    """A clock that a test sets."""
+
+    at: datetime = NOON
+    seconds: float = 1000.0
+
+    def now(self) -> datetime:
+        """The time that was set."""
+        return self.at
+
+    def monotonic(self) -> float:
+        """The seconds that were set."""
+        return self.seconds
+
+
+@dataclass
+class Containers:
+    """The engine's containers (by name in the template), and its networks."""
+
+    states: dict[str, str] = field(default_factory=dict)
+    networks: dict[str, dict[str, str]] = field(default_factory=dict)
+    busy_networks: set[str] = field(default_factory=set)
+    exit_code: int = 1
+    oom_killed: bool = False
+    started: str = "2026-01-31T11:59:00Z"
+    finished: str = "2026-01-31T11:59:59Z"
+    ends_at_once: bool = True
+    template_hash: str = ""
+    calls: list[str] = field(default_factory=list)
+
+    def answer(self, request: Request) -> Any:
+        """Status and body for a request."""
+        path = request.path.partition("?")[0].strip("/").split("/")
+        if request.method != "GET":
+            self.calls.append(f"{request.method} {'/'.join(path)}")
+        return getattr(self, path[0])(request.method, path[1:])
+
+    def containers(self, method: str, path: list[str]) -> Any:
+        """List, inspect, kill, start and remove."""
+        if path == ["json"]:
+            return 200, [self._listed(name) for name in self.states]
+        name = path[0].removeprefix(f"chal-{UID}-")
+        if name not in self.states:
+            return 404, {"message": f"No such container: {path[0]}"}
+        if method == "DELETE":
+            del self.states[name]
+        elif path[1] == "json":
+            return 200, self._inspected(name)
+        elif path[1] == "start":
+            self.states[name] = "running"
+        elif path[1] == "kill" and self.ends_at_once:
+            self.states[name] = "exited"
+        return 204, b""
+
+    def networks_answer(self, method: str, path: list[str]) -> Any:
+        """List and remove."""
+        if method == "GET":
+            return 200, [{"Id": n, "Name": n, "Labels": m} for n, m in self.networks.items()]
+        if path[0] not in self.networks:
+            return 404, {"message": f"network {path[0]} not found"}
+        if path[0] in self.busy_networks:
+            return 403, {"message": f"network {path[0]} has active endpoints"}
+        del self.networks[path[0]]
+        return 204, b""
+
+    def _labels(self, name: str) -> dict[str, str]:
+        return {
+            labels.CONTAINER: name,
+            labels.INSTANCE_UID: UID,
+            labels.TEMPLATE_HASH: self.template_hash,
+        }
+
+    def _listed(self, name: str) -> Any:
+        return {
+            "Id": f"id-{name}",
+            "Names": [f"/chal-{UID}-{name}"],
+            "Labels": self._labels(name),
+            "State": self.states[name],
+            "ImageID": "sha256:1",
+        }
+
+    def _inspected(self, name: str) -> Any:
+        running = self.states[name] == "running"
+        return {
+            "Id": f"id-{name}",
+            "Name": f"/chal-{UID}-{name}",
+            "Config": {"Labels": self._labels(name)},
+            "HostConfig": {},
+            "State": {
+                "Status": self.states[name],
+                "ExitCode": 0 if running else self.exit_code,
+                "OOMKilled": self.oom_killed,
+                "StartedAt": self.started,
+                "FinishedAt": self.finished,
+            },
+        }
+
+
+def _route(engine: Containers) -> Answer:
+    def answer(request: Request) -> Any:
+        if request.path.startswith("/networks"):
+            path = request.path.partition("?")[0].strip("/").split("/")
+            if request.method != "GET":
+                engine.calls.append(f"{request.method} {'/'.join(path)}")
+            return engine.networks_answer(request.method, path[1:])
+        return engine.answer(request)
+
+    return answer
+
+
+@dataclass
+class World:
+    """Services and what is behind them."""
+
+    services: Services
+    cluster: FakeCluster
+    engine: Containers
+    clock: SetClock
+    woken: list[str]
+    unknown: set[str] = field(default_factory=set)
+
+    @property
+    def settings(self) -> Settings:
+        """The agent's settings."""
+        return self.services.settings
+
+    def work(self, spec: dict[str, Any] | None = None, **status: Any) -> Work:
+        """One reconcile of an instance with this spec and status."""
+        wanted = spec or {"template": template()}
+        body: Object = {
+            "metadata": {"name": "web", "namespace": "team", "uid": UID, "generation": 1},
+            "spec": wanted,
+            "status": {"nodeName": self.settings.node_name} | status,
+        }
+        if "template" in wanted:
+            body["status"].setdefault("template", wanted["template"])
+        read = self.cluster.put(INSTANCES, body)
+        made = Work.of(self.services, read, self.services.ledger.get(UID))
+        if made.status.template is not None:
+            self.engine.template_hash = template_hash(made.status.template)
+        return made
+
+    def found(self, work: Work) -> list[ContainerState]:
+        """The containers as a listing has them; noted in the work's status."""
+        work.containers = [
+            ContainerState(
+                id=f"id-{name}",
+                name=f"chal-{UID}-{name}",
+                container=name,
+                uid=UID,
+                template_hash=self.engine.template_hash,
+                state=state,
+                image_id="sha256:1",
+            )
+            for name, state in self.engine.states.items()
+        ]
+        if not work.status.containers:
+            work.status.containers = [
+                ContainerStatus(name=name, image="img:1") for name in self.engine.states
+            ]
+        return work.containers
+
+
+def template(*names: str, **fields: Any) -> dict[str, Any]:
+    """A template with containers of these names and a port each."""
+    return {
+        "containers": [
+            {"name": name, "image": "img:1", "ports": [{"containerPort": 80}]}
+            for name in names or ("web",)
+        ]
+    } | fields
+
+
+def world(ledger: Ledger, fake: FakeEngine, engine: Engine) -> World:
+    """A node with an engine that answers and has nothing."""
+    settings = load({"node_name": "n1", "state_dir": "/nonexistent"})
+    cluster, clock, contents = FakeCluster(), SetClock(), Containers()
+    woken: list[str] = []
+    made: World
+    fake.answer = _route(contents)
+    backoff = Backoff(1.0, 300.0, NoJitter())
+
+    def wake(uid: str) -> bool:
+        woken.append(uid)
+        return uid not in made.unknown
+
+    services = Services(
+        settings=settings,
+        cluster=cluster,
+        cluster_uid="cluster",
+        ledger=ledger,
+        engine=engine,
+        images=Images(engine, concurrent_pulls=1),
+        bridges=SharedBridges(engine, settings),
+        gate=Gate(1, wake),
+        readiness=Readiness(Probes(engine), wake),
+        attempts=Attempts(backoff),
+        batch=FinalizeBatch(ledger, lambda: 0),
+        recorder=Recorder(cluster, "test"),
+        wake=wake,
+        address=lambda: "192.0.2.1",
+        clock=clock,
+        monotonic=clock.monotonic,
+        engine_problem="",
+    )
+    made = World(services, cluster, contents, clock, woken)
+    return made

@@ -1,0 +1,98 @@
+"""A stand-in for the engine's end of the socket, for faults that no real engine shows on demand.
+
+It knows nothing of Docker but its version; a test says what it answers, or that it does not.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VERSION = {"ApiVersion": "1.41", "Version": "20.10.24"}
+
+
+@dataclass
+class Request:
+    """What was asked: the method and the path without the API's version."""
+
+    method: str
+    path: str
+
+
+class CutOff(Exception):
+    """Raised by an answer: the connection is closed instead."""
+
+
+Answer = Callable[[Request], Any]
+
+
+@dataclass
+class FakeEngine:
+    """Answers each request with what `answer` returns: (status, JSON or bytes)."""
+
+    path: Path
+    answer: Answer = lambda request: (200, "OK")
+    requests: list[Request] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    holds: Callable[[Request], bool] = lambda request: request.path != "/version"
+    inside: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    server: asyncio.Server | None = None
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.path}"
+
+    async def start(self) -> None:
+        """Listen; nothing is held back until a test clears `held`."""
+        self.held.set()
+        self.server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def stop(self) -> None:
+        """Be away, as after a crash."""
+        assert self.server is not None
+        self.server.close()
+        await self.server.wait_closed()
+        for writer in self.writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        self.path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        with contextlib.suppress(CutOff, ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await self._one(reader, writer)
+        writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        method, target, _ = head.split(" ", 2)
+        for line in head.splitlines():
+            if line.lower().startswith("content-length:"):
+                await reader.readexactly(int(line.split(":")[1]))
+        request = Request(method, target.removeprefix("/v1.41"))
+        if request.path != "/version":
+            self.requests.append(request)
+            self.asked.set()
+        self.inside[method] += 1
+        self.most[method] = max(self.most[method], self.inside[method])
+        if self.holds(request):
+            await self.held.wait()
+        self.inside[method] -= 1
+        status: int = 200
+        body: Any = VERSION
+        if request.path != "/version":
+            status, body = self.answer(request)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(content)}\r\n"
+        writer.write(f"{lines}Content-Type: application/json\r\n\r\n".encode() + content)
+        await writer.drain()

@@ -1,0 +1,42 @@
+"""Names and labels are an interface to what earlier versions left in an engine."""
+
+import pytest
+
+from controller.runtime import labels
+from controller.runtime.labels import Owner
+
+UID = "0b9c6a5e-1f0e-4c55-9d1d-2f6f9f3c0d11"
+
+
+def test_names_stay_what_they_are() -> None:
+    assert labels.container_name(UID, "web") == f"chal-{UID}-web"
+    assert labels.network_name(UID) == f"chal-{UID}"
+    assert labels.shared_network_name("main", 3) == "chal-main-shared-3"
+
+
+def test_a_bridge_has_a_name_that_the_kernel_takes_and_one_rule_can_match() -> None:
+    names = {labels.bridge_name(labels.network_name(f"{UID}{number}")) for number in range(1000)}
+    assert len(names) == 1000
+    assert all(len(name) == 15 and name.startswith("chal-") for name in names)
+
+
+def test_labels_say_whose_a_container_is() -> None:
+    owner = Owner("main", "n1", UID, "team-a", "web-1", "abc")
+    network = {
+        "challenge-controller.io/installation": "main",
+        "challenge-controller.io/node": "n1",
+        "challenge-controller.io/instance-uid": UID,
+        "challenge-controller.io/instance-namespace": "team-a",
+        "challenge-controller.io/instance-name": "web-1",
+        "challenge-controller.io/template-hash": "abc",
+    }
+    assert owner.labels() == network
+    assert owner.labels("db") == network | {"challenge-controller.io/container": "db"}
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "a\nb", "é"])
+def test_a_name_that_the_engine_would_refuse_is_a_mistake(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name for a container"):
+        labels.container_name(UID, name)
+    with pytest.raises(ValueError, match="expected letters"):
+        labels.shared_network_name(name, 0)

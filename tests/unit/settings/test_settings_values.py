@@ -1,0 +1,177 @@
+"""The settings: one name in the environment, on the command line and in a complaint."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.settings import PREFIX, Settings, SettingsError, load
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a fresh machine."""
+    for name in list(os.environ):
+        if name.upper().startswith(PREFIX) or name in ("DOCKER_HOST", "KUBECONFIG"):
+            monkeypatch.delenv(name)
+
+
+def complaint(**flags: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(flags)
+    return str(caught.value)
+
+
+def test_a_machine_where_nothing_is_set_is_served_with_the_documented_defaults() -> None:
+    settings = load()
+    assert settings.launches == 2
+    assert settings.port_range == range(10000, 30000)
+    assert settings.docker_host == "unix:///var/run/docker.sock"
+    assert settings.prune_age == "1h"
+    assert settings.namespaces == ()
+    assert settings.kubeconfig is None
+
+
+def test_dockers_own_variable_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/other.sock")
+    assert load().docker_host == "unix:///run/other.sock"
+    monkeypatch.setenv("CHALLENGE_DOCKER_HOST", "unix:///run/ours.sock")
+    assert load().docker_host == "unix:///run/ours.sock"
+
+
+def test_a_flag_goes_before_the_environment_and_one_not_given_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHALLENGE_CONCURRENT_PULLS", "5")
+    monkeypatch.setenv("CHALLENGE_LOG_LEVEL", "debug")
+    settings = load({"concurrent_pulls": "7", "log_level": None})
+    assert (settings.concurrent_pulls, settings.log_level) == (7, "debug")
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHALLENGE_NAMESPACES", " team-a, team-b ,")
+    assert load().namespaces == ("team-a", "team-b")
+    assert load({"allowed_capabilities": ""}).allowed_capabilities == ()
+    assert load({"allowed_capabilities": "NET_ADMIN,SYS_PTRACE"}).allowed_capabilities == (
+        "NET_ADMIN",
+        "SYS_PTRACE",
+    )
+
+
+def test_an_empty_kubeconfig_is_none() -> None:
+    """A chart sets every variable; Path("") would be the working directory."""
+    assert load({"kubeconfig": ""}).kubeconfig is None
+    assert load({"kubeconfig": "/etc/kube/config"}).kubeconfig == Path("/etc/kube/config")
+
+
+def test_auto_is_the_number_of_cpus_within_the_gates_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert load({"concurrent_launches": "auto"}).launches == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
+    assert load({"concurrent_launches": "auto"}).launches == 64
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert load({"concurrent_launches": "auto"}).launches == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("concurrent_launches", "0", "expected a whole number from 1 to 64, or auto"),
+        ("concurrent_launches", "65", "expected a whole number from 1 to 64, or auto"),
+        ("concurrent_launches", "two", "expected a whole number from 1 to 64, or auto"),
+        ("concurrent_pulls", "0", "expected greater than or equal to 1"),
+        ("ports", "10000", "expected FIRST-LAST, e.g. 10000-29999"),
+        ("ports", "-5-10", "expected FIRST-LAST, e.g. 10000-29999"),
+        ("ports", "0-10", "expected 1 <= FIRST <= LAST <= 65535"),
+        ("ports", "20-10", "expected 1 <= FIRST <= LAST <= 65535"),
+        ("ports", "10000-65536", "expected 1 <= FIRST <= LAST <= 65535"),
+        ("interface", "eth0", "expected an IP address of this host"),
+        ("shared_subnets", "10.0.0.0/23", "expected an IPv4 range of /22 or larger"),
+        ("shared_subnets", "10.0.0.1/8", "has host bits set"),
+        ("instance_subnets", "10.0.0.0/28", "expected an IPv4 range of /27 or larger"),
+        ("instance_subnets", "fd00::/64", "expected an IPv4 range such as"),
+        ("docker_host", "tcp://10.0.0.1:2375", "unix:///"),
+        ("docker_timeout", "0", "expected greater than 0"),
+        ("docker_timeout", "nan", "expected less than or equal to 86400"),
+        ("node_name", "Node_1", "expected text that matches"),
+        ("namespaces", "team-*", "expected names of namespaces; 'team-*' is none"),
+        ("public_address", "http://example.org", "expected text that matches"),
+        ("prune_age", "1 hour", "expected a duration such as 90s, 45m or 1h30m"),
+        ("default_cpu", "two", "expected CPUs such as 500m, 2 or 0.5"),
+        ("default_memory", "1e3", "expected bytes such as 512Mi"),
+        ("ledger_wal", "maybe", "expected a valid boolean"),
+        ("log_level", "INFO", "expected 'debug', 'info', 'warning' or 'error'"),
+        ("node_lease_duration", "3", "expected greater than or equal to 4"),
+    ],
+)
+def test_a_wrong_value_names_variable_value_and_what_was_expected(
+    name: str, value: str, expected: str
+) -> None:
+    (line,) = complaint(**{name: value}).splitlines()
+    assert line.startswith(f"CHALLENGE_{name.upper()}=")
+    assert value.strip() in line
+    assert expected in line
+
+
+def test_the_environments_wrong_values_are_named_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHALLENGE_PORTS", "all")
+    assert complaint() == "CHALLENGE_PORTS='all': expected FIRST-LAST, e.g. 10000-29999"
+
+
+def test_every_wrong_setting_has_a_line() -> None:
+    lines = complaint(ports="all", concurrent_pulls="none").splitlines()
+    assert [line.partition("=")[0] for line in lines] == [
+        "CHALLENGE_PORTS",
+        "CHALLENGE_CONCURRENT_PULLS",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shared", "instance"),
+    [("10.0.0.0/8", "10.213.0.0/16"), ("10.0.0.0/20", "10.0.0.0/16")],
+)
+def test_the_two_ranges_of_subnets_must_be_apart(shared: str, instance: str) -> None:
+    line = complaint(shared_subnets=shared, instance_subnets=instance)
+    assert f"CHALLENGE_SHARED_SUBNETS={shared}" in line
+    assert f"CHALLENGE_INSTANCE_SUBNETS={instance}" in line
+    assert "expected two ranges apart" in line
+
+
+def test_every_setting_is_documented() -> None:
+    for name, field in Settings.model_fields.items():
+        assert (field.description or "").endswith("."), name
+
+
+@settings(max_examples=40)
+@given(st.integers(-5, 70000), st.integers(-5, 70000))
+def test_a_range_of_ports_is_taken_exactly_if_all_of_it_are_ports(first: int, last: int) -> None:
+    try:
+        ports = load({"ports": f"{first}-{last}"}).port_range
+    except SettingsError:
+        assert not 1 <= first <= last <= 65535
+    else:
+        assert (ports.start, ports.stop - 1) == (first, last)
+        assert 1 <= first <= last <= 65535
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(sorted(Settings.model_fields)),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+)
+def test_whatever_is_set_is_taken_or_complained_about_by_name(name: str, value: str) -> None:
+    """Never a traceback: the operator reads this on a machine that does not start."""
+    try:
+        settings = load({name: value})
+    except SettingsError:
+        assert complaint(**{name: value}).startswith(f"CHALLENGE_{name.upper()}=")
+    else:
+        assert settings.launches >= 1
+        assert settings.port_range
