@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
+import yaml
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
@@ -30,6 +31,16 @@ REQUEST_TIMEOUT: Final = 30.0
 PAGE: Final = 500
 """Objects in one answer of a LIST; kube-apiserver's own clients use the same."""
 CONNECTIONS: Final = 64
+UNUSABLE: Final = (
+    kubernetes_config.ConfigException,
+    OSError,
+    yaml.YAMLError,
+    # What the loader stumbles over in a file that is YAML, but no kubeconfig.
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class Cluster:
                 await kubernetes_config.load_kube_config(
                     config_file=str(file) if file else None, client_configuration=configuration
                 )
-        except (kubernetes_config.ConfigException, OSError) as error:
+        except UNUSABLE as error:
             source = file or "the pod's service account and ~/.kube/config"
             raise ConfigurationError(f"No usable credentials in {source}: {error}") from None
         return cls(kubernetes_client.ApiClient(configuration))

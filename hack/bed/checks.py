@@ -31,7 +31,7 @@ STAGES = (
     Stage("ruff format", "lint", ("ruff", "format", "--check", "--quiet")),
     Stage("mypy", "lint", ("mypy", "--no-error-summary")),
     Stage("layers", "lint", ("lint-imports",)),
-    Stage("unit tests", "unit", (*PYTEST, "tests/unit")),
+    Stage("unit tests", "unit", (*PYTEST, "-n", "auto", "tests/unit")),
     Stage("integration tests", "integration", (*PYTEST, "tests/integration")),
 )
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))

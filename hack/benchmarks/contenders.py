@@ -38,9 +38,14 @@ class Contender(Protocol):
         """Close the file."""
 
 
+def number_of(uid: str) -> int:
+    """One of a few challenges, evenly, as a number."""
+    return int(uid[-4:], 16) % CHALLENGES
+
+
 def challenge_of(uid: str) -> str:
-    """One of a few challenges, evenly."""
-    return f"challenge-{int(uid[-4:], 16) % CHALLENGES}"
+    """The same as a name."""
+    return f"challenge-{number_of(uid)}"
 
 
 class OurLedger:
@@ -83,7 +88,8 @@ class OurLedger:
 class Peer:
     """The algorithm of picoCTF/cmgr, written plainly: read all used ports, pick, insert, retry.
 
-    As there, the instance's row is a transaction of its own before the port's.
+    As there, the instance's row is a transaction of its own before the port's, and the two tables
+    have the columns and indexes of its `cmgr/database.go`.
     """
 
     name = "peer"
@@ -96,12 +102,14 @@ class Peer:
             """
             PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;
             CREATE TABLE instances (
-                id INTEGER PRIMARY KEY, uid TEXT NOT NULL, build TEXT NOT NULL,
-                created_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+                id INTEGER PRIMARY KEY, lastsolved INTEGER, build INTEGER NOT NULL,
+                created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
+                is_finalized INTEGER NOT NULL DEFAULT 0 CHECK (is_finalized IN (0, 1)));
             CREATE TABLE ports (
                 instance INTEGER NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
-                name TEXT NOT NULL, port INTEGER NOT NULL);
+                name TEXT NOT NULL, port INTEGER NOT NULL CHECK (port > 0 AND port < 65536));
             CREATE INDEX instances_by_build ON instances (build);
+            CREATE INDEX instances_by_creation ON instances (created_at);
             CREATE INDEX ports_by_instance ON ports (instance);
             CREATE INDEX ports_by_port ON ports (port);
             """
@@ -118,7 +126,7 @@ class Peer:
 
     def _open(self, uid: str) -> int:
         row = self._db.execute(
-            "INSERT INTO instances (uid, build) VALUES (?, ?)", (uid, challenge_of(uid))
+            "INSERT INTO instances (build, lastsolved) VALUES (?, 0)", (number_of(uid),)
         )
         self._ids[uid] = row.lastrowid or 0
         return self._ids[uid]

@@ -23,8 +23,9 @@ from hack.benchmarks.plot import draw
 
 NEARLY_FULL = 52_948  # 99.9 % of the range
 SIZES = (20, 200, 20_000, 50_000, NEARLY_FULL)
-ROUND = 50
+ROUND = 20
 BATCH = 1000
+FINALIZE_RUNS = 15
 
 
 @dataclass
@@ -97,6 +98,8 @@ def measure(files: Path, *, operations: int, seed: int, chance: random.Random) -
     rounds = -(-operations // ROUND)
     with click.progressbar(range(rounds), label="measuring") as progress:
         for _ in progress:
+            # In another order each time, so that none always finds the caches of the same other.
+            chance.shuffle(running)
             for opened, series in running:
                 one_round(opened, series, [new_uid(chance) for _ in range(ROUND)])
     for opened, series in running:
@@ -118,7 +121,7 @@ def one_round(contender: Contender, series: Series, uids: list[str]) -> None:
 
 
 def finalizing(files: Path, chance: random.Random) -> tuple[float, float]:
-    """Milliseconds to finalize a batch in one call, and one by one; medians of five."""
+    """Milliseconds to finalize a batch in one call, and one by one; medians."""
     uids = [new_uid(chance) for _ in range(BATCH)]
     with Ledger.open(files / "finalize.db", RANGE, seed=1) as book:
         for uid in uids:
@@ -138,10 +141,9 @@ def finalizing(files: Path, chance: random.Random) -> tuple[float, float]:
             call()
             return (time.perf_counter() - started) * 1000
 
-        return (
-            statistics.median(timed(batch) for _ in range(5)),
-            statistics.median(timed(single) for _ in range(5)),
-        )
+        pairs = [(timed(batch), timed(single)) for _ in range(FINALIZE_RUNS)]
+        batches, singles = zip(*pairs, strict=True)
+        return statistics.median(batches), statistics.median(singles)
 
 
 def reservation_goals(results: Results) -> list[Goal]:
