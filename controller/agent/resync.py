@@ -4,12 +4,13 @@ Makes good what a watch loses, and what happened while nobody watched. It change
 whatever is amiss is put right by the instance's own reconcile.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 
 from controller.cluster.client import INSTANCES, Object
 from controller.cluster.errors import ApiError
-from controller.ledger import Instance, Ledger, LedgerError
+from controller.ledger import Instance, Ledger, LedgerError, cmgr
 from controller.reconcile.queue import Key, WorkQueue
 from controller.reconcile.services import Services
 from controller.runtime import containers, labels
@@ -35,6 +36,8 @@ async def resync(services: Services, queue: WorkQueue) -> None:
         started = uid in rows and rows[uid].attempt_started is not None
         if _differs(services, uid, read, running.get(uid, []), started=started):
             queue.wake(_key(read))
+    if lifted := await asyncio.to_thread(cmgr.lift_bindable, services.ledger):
+        logger.info("Took %d ports into use that cmgr has given up", len(lifted))
     gone = (rows.keys() | running.keys()) - objects.keys()
     for uid in gone:
         queue.wake(_orphan(uid, running.get(uid, []), rows.get(uid)))

@@ -255,10 +255,11 @@ def test_subnets_that_ran_out_are_waited_for_quietly(begin: Worlds, echo_image: 
     world.apply(instance("third", *pair))
     world.wait_reason("third", "NetworkExhausted")
     assert world.ports_held() == 4
-    written = world.versions()["third"]
+    written, read = world.versions()["third"], world.requests("GET")
     # Nothing announces that nothing happens: that it waits, and does not try on and on.
     assert not world.controller.wait(3)
     assert world.versions()["third"] == written
+    assert world.requests("GET") - read <= 6
     world.delete("i0")
     world.wait("Ready", "third")
     world.answers("third")
@@ -267,7 +268,7 @@ def test_subnets_that_ran_out_are_waited_for_quietly(begin: Worlds, echo_image: 
 def test_a_life_costs_few_writes_and_events(begin: Worlds, echo_image: str) -> None:
     world = begin()
     ready_node(world)
-    before = world.status_writes()
+    before = world.requests("PUT", "status")
     names = [f"i{n}" for n in range(6)]
     world.apply(*(instance(name, container(echo_image)) for name in names))
     world.wait("Ready")
@@ -277,4 +278,4 @@ def test_a_life_costs_few_writes_and_events(begin: Worlds, echo_image: str) -> N
     )
     world.delete()
     assert max(len(reasons) for reasons in events) <= 4
-    assert world.status_writes() - before <= 8 * len(names)
+    assert world.requests("PUT", "status") - before <= 8 * len(names)

@@ -152,17 +152,18 @@ class World:
         found = [item["metadata"] for item in json.loads(out)["items"]]
         return {meta["name"]: meta["resourceVersion"] for meta in found}
 
-    def status_writes(self) -> int:
-        """How many times the API server has written the status of an instance, by its own count."""
-        text = self.kubectl("get", "--raw", "/metrics").stdout
+    def requests(self, verb: str, subresource: str = "") -> int:
+        """How many requests about instances the API server has granted, by its own count."""
+        wanted = (
+            'resource="challengeinstances"',
+            f'subresource="{subresource}"',
+            f'verb="{verb}"',
+            'code="200"',
+        )
         lines = [
             line
-            for line in text.splitlines()
-            if line.startswith("apiserver_request_total{")
-            and 'resource="challengeinstances"' in line
-            and 'subresource="status"' in line
-            and 'verb="PUT"' in line
-            and 'code="200"' in line
+            for line in self.kubectl("get", "--raw", "/metrics").stdout.splitlines()
+            if line.startswith("apiserver_request_total{") and all(w in line for w in wanted)
         ]
         return sum(int(float(line.rpartition(" ")[2])) for line in lines)
 

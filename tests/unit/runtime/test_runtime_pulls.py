@@ -102,9 +102,16 @@ async def test_an_image_that_is_there_is_not_pulled(images: Images, registry: Re
 
 
 async def test_many_who_wait_for_one_image_share_a_pull_and_are_all_woken(
-    images: Images, registry: Registry
+    fake: FakeEngine, images: Images, registry: Registry
 ) -> None:
-    await asyncio.gather(*(_pulled(images, "web:1") for _ in range(20)))
+    # The pull goes on until all have asked: one who asks after its end would find the image.
+    fake.holds = lambda request: request.method == "POST"
+    fake.held.clear()
+    wakes = [asyncio.Event() for _ in range(20)]
+    asked = (images.ensure("web:1", "IfNotPresent", woken.set) for woken in wakes)
+    assert {type(status) for status in await asyncio.gather(*asked)} == {Pulling}
+    fake.held.set()
+    await asyncio.gather(*(woken.wait() for woken in wakes))
     assert registry.pulls == ["web:1"]
     assert await images.state("web:1") == Present("id of web:1")
 
