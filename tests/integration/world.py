@@ -219,7 +219,7 @@ class World:
         print(self.controller.logs()[-20_000:])
 
     def events(self, name: str) -> list[str]:
-        """The reasons of the Events about an instance, in order of time."""
+        """The reasons of the Events about an instance, in order of time to the second."""
         selector = f"involvedObject.name={name}"
         out = self.kubectl(
             "get", "events", "-n", self.namespace, "--field-selector", selector, "-o", "json"
