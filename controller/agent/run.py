@@ -174,8 +174,7 @@ class _Agent:
         lease = await self._lease()
         await self._wait_for(lease)
         if self._services.ledger.is_new:
-            await self._monitor.first_seen()
-            await startup.rebuild(self._services)
+            await self._rebuild()
         name = self._settings.node_name
         watching = operator.serve(
             "agent",
@@ -195,6 +194,16 @@ class _Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _rebuild(self) -> None:
+        """Fill a new ledger from what runs; raises NothingMatches, LedgerError."""
+        while True:
+            await self._monitor.first_seen()
+            try:
+                return await startup.rebuild(self._services)
+            except (ApiError, RuntimeFault) as error:
+                logger.warning("Cannot look for what runs here, trying again: %s", error)
+                await asyncio.sleep(2.0)
 
     async def _keep_node(self) -> None:
         """Register the node, then keep its status."""

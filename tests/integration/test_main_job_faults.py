@@ -279,3 +279,25 @@ def test_a_life_costs_few_writes_and_events(begin: Worlds, echo_image: str) -> N
     world.delete()
     assert max(len(reasons) for reasons in events) <= 4
     assert world.requests("PUT", "status") - before <= 8 * len(names)
+
+
+def test_agent_and_manager_apart_serve_the_namespaces_that_they_are_told(
+    begin: Worlds, controller: Start, kubectl: Kubectl, namespace: str, echo_image: str
+) -> None:
+    elsewhere = f"{namespace}-unserved"
+    kubectl("create", "namespace", elsewhere)
+    world = begin(role="agent", NAMESPACES=namespace)
+    manager = controller("manager", NAMESPACES=namespace, **QUICK)
+    stranger = World(world.bed, kubectl, elsewhere, world.controller)
+    stranger.apply(instance("stranger", container(echo_image)))
+    world.apply(instance("served", container(echo_image)))
+    world.wait("Ready", "served")
+    world.answers("served")
+    assert stranger.get("stranger")["status"] == {"observedGeneration": -1}
+    stranger.delete()
+    manager.stop()
+    world.apply(instance("unplaced", container(echo_image)))
+    # With the manager away the agent still takes its own instances down.
+    world.delete("served")
+    assert world.get("unplaced")["status"] == {"observedGeneration": -1}
+    assert "Traceback" not in manager.logs()
