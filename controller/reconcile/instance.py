@@ -159,9 +159,9 @@ class InstanceReconciler:
         if isinstance(result, Waiting):
             return result.after
         await release(services, key.uid)
+        await tidy(services)  # before the object goes: who deletes the last one finds nothing left
         if read is not None:
             await forget(services.cluster, read)
-        await tidy(services)
         self._forget(key.uid)
         return None
 
