@@ -11,16 +11,17 @@ from controller.ledger.records import Problem
 # kind → a query whose every row is one finding, already in words.
 _INVARIANTS = {
     "PortOfNoInstance": """
-        SELECT 'port ' || port || ' belongs to instance ' || instance || ', which has no row'
-        FROM ports WHERE instance IS NOT NULL AND instance NOT IN (SELECT uid FROM instances)
+        SELECT 'port ' || port || ' belongs to instance number ' || instance
+               || ', which has no row'
+        FROM ports WHERE instance IS NOT NULL AND instance NOT IN (SELECT id FROM instances)
         UNION ALL
         SELECT 'port ' || port || ' belongs to slot ' || slot || ', which has no row'
         FROM ports WHERE slot IS NOT NULL AND slot NOT IN (SELECT slot FROM slots)""",
     "InstanceWithoutItsPorts": """
         SELECT 'instance ' || uid || ' (' || namespace || '/' || name || ') has '
-               || (SELECT count(*) FROM ports WHERE instance = uid) || ' of its '
+               || (SELECT count(*) FROM ports WHERE instance = id) || ' of its '
                || port_count || ' ports'
-        FROM instances WHERE port_count <> (SELECT count(*) FROM ports WHERE instance = uid)""",
+        FROM instances WHERE port_count <> (SELECT count(*) FROM ports WHERE instance = id)""",
     "SlotWithoutItsPorts": """
         SELECT 'slot ' || slots.slot || ' has '
                || (SELECT count(*) FROM ports WHERE ports.slot = slots.slot) || ' of its '
@@ -46,16 +47,18 @@ _INVARIANTS = {
         OR (confirmed IS NOT NULL AND instance IS NULL)
         OR (quarantine_until IS NOT NULL AND quarantine IS NULL)""",
     "SlotWithTwoOwners": """
-        SELECT 'slot ' || slots.slot || ' belongs to ' || coalesce(slots.instance, 'none')
-               || ', its port ' || ports.port || ' to ' || coalesce(ports.instance, 'none')
+        SELECT 'slot ' || slots.slot || ' belongs to instance number '
+               || coalesce(slots.instance, 'none') || ', its port ' || ports.port || ' to '
+               || coalesce(ports.instance, 'none')
         FROM slots JOIN ports ON ports.slot = slots.slot
         WHERE slots.instance IS NOT ports.instance
         UNION ALL
-        SELECT 'instance ' || instance || ' has ' || count(*) || ' slots'
+        SELECT 'instance number ' || instance || ' has ' || count(*) || ' slots'
         FROM slots WHERE instance IS NOT NULL GROUP BY instance HAVING count(*) > 1
         UNION ALL
-        SELECT 'slot ' || slot || ' belongs to instance ' || instance || ', which has no row'
-        FROM slots WHERE instance IS NOT NULL AND instance NOT IN (SELECT uid FROM instances)""",
+        SELECT 'slot ' || slot || ' belongs to instance number ' || instance
+               || ', which has no row'
+        FROM slots WHERE instance IS NOT NULL AND instance NOT IN (SELECT id FROM instances)""",
     "SubnetsOverlap": """
         SELECT 'subnet of ' || owner || ' overlaps the one before it, at address ' || first
         FROM (SELECT owner, first, lag(last) OVER (ORDER BY first) AS before FROM subnets)

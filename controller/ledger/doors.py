@@ -66,7 +66,7 @@ class SlotDoor(LedgerReader):
             held = slots.get(db, slot)
             if held is not None and held.instance == uid:
                 return ports.held_by_instance(db, uid)
-            added = instances.insert(
+            number = instances.insert(
                 db,
                 uid,
                 namespace=namespace,
@@ -75,9 +75,9 @@ class SlotDoor(LedgerReader):
                 port_count=0 if held is None else len(held.ports),
                 now=now,
             )
-            if not added:
+            if number is None:
                 raise LedgerConflict(f"instance {uid} has a row already: it cannot claim {slot}")
-            slots.claim(db, slot, uid, now=now)
+            slots.claim(db, slot, uid, number=number, now=now)
             return ports.held_by_instance(db, uid)
 
     def drop_slot(self, slot: str, *, now: int) -> None:

@@ -16,12 +16,19 @@ from controller.ledger.records import Instance
 _SELECT = """
 SELECT uid, namespace, name, challenge, is_finalized, created, attempt_started, expires,
        (SELECT json_group_object(ports.name, ports.port) FROM ports
-        WHERE ports.instance = instances.uid)
+        WHERE ports.instance = instances.id)
 FROM instances
 """
 _INSERT = """
 INSERT INTO instances (uid, namespace, name, challenge, port_count, is_finalized, created)
 VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (uid) DO NOTHING
+"""
+_FINALIZE = """
+UPDATE instances SET is_finalized = 1
+WHERE uid IN (SELECT value FROM json_each(?)) AND is_finalized = 0
+"""
+_UNFINALIZED_OF = """
+SELECT uid FROM instances WHERE uid IN (SELECT value FROM json_each(?)) AND is_finalized = 0
 """
 
 
@@ -34,10 +41,13 @@ def insert(
     challenge: str | None,
     port_count: int,
     now: int,
-) -> bool:
-    """Add an unfinalized row; False when the uid has one already, which is left as it is."""
+) -> int | None:
+    """Add an unfinalized row; its number, or None when the uid has one, which is left as it is.
+
+    The number is the file's own business: one that was released is given out again.
+    """
     added = db.execute(_INSERT, [uid, namespace, name, challenge, port_count, now])
-    return added.rowcount == 1
+    return added.lastrowid if added.rowcount == 1 else None
 
 
 def delete(db: Database, uid: str) -> None:
@@ -64,27 +74,34 @@ def _require(changed: int, uid: str) -> None:
         raise InstanceNotFound(uid)
 
 
-def exists(db: Database, uid: str) -> bool:
-    """Whether the uid has a row."""
-    return db.execute("SELECT 1 FROM instances WHERE uid = ?", [uid]).fetchone() is not None
+def find(db: Database, uid: str) -> int | None:
+    """The number of the instance's row, None without one."""
+    row = db.execute("SELECT id FROM instances WHERE uid = ?", [uid]).fetchone()
+    return None if row is None else int(row[0])
+
+
+def require(db: Database, uid: str) -> int:
+    """The number of the instance's row; raises InstanceNotFound."""
+    number = find(db, uid)
+    if number is None:
+        raise InstanceNotFound(uid)
+    return number
 
 
 def finalize(db: Database, uids: Iterable[str]) -> set[str]:
     """Mark as finalized; the uids that were not before."""
     wanted = set(uids)
     listed = [_json(wanted)]
-    # Asked for beforehand: RETURNING costs more than the update itself, and these are few.
-    left_out = db.execute(
-        "SELECT value FROM json_each(?) WHERE NOT EXISTS ("
-        "SELECT 1 FROM instances WHERE uid = value AND is_finalized = 0)",
-        listed,
-    ).fetchall()
-    db.execute(
-        "UPDATE instances SET is_finalized = 1"
-        " WHERE uid IN (SELECT value FROM json_each(?)) AND is_finalized = 0",
-        listed,
-    )
-    return wanted - {uid for (uid,) in left_out}
+    db.execute("SAVEPOINT finalize")
+    marked = wanted
+    if db.execute(_FINALIZE, listed).rowcount < len(wanted):
+        # Some are unknown, or were finalized before, and which ones it does not tell. That is rare,
+        # and RETURNING would cost every batch more than the update itself.
+        db.execute("ROLLBACK TO finalize")
+        marked = {uid for (uid,) in db.execute(_UNFINALIZED_OF, listed)}
+        db.execute(_FINALIZE, listed)
+    db.execute("RELEASE finalize")
+    return marked
 
 
 def get(db: Database, uid: str) -> Instance | None:

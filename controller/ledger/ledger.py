@@ -12,7 +12,7 @@ from controller.ledger import instances, ports, subnets
 from controller.ledger import restore as restoring
 from controller.ledger.connection import Connection
 from controller.ledger.doors import SlotDoor, SubnetDoor
-from controller.ledger.errors import InstanceNotFound, LedgerConflict, LedgerUnavailable
+from controller.ledger.errors import LedgerConflict, LedgerUnavailable
 from controller.ledger.names import distinct, same_ports
 from controller.ledger.opening import Opened, open_file
 from controller.ledger.portrange import parse_ports
@@ -83,7 +83,7 @@ class Ledger(SlotDoor, SubnetDoor):
         """
         wanted = distinct(names)
         with self._connection.write as db:
-            added = instances.insert(
+            number = instances.insert(
                 db,
                 uid,
                 namespace=namespace,
@@ -92,9 +92,9 @@ class Ledger(SlotDoor, SubnetDoor):
                 port_count=len(wanted),
                 now=now,
             )
-            if not added:
+            if number is None:
                 return same_ports(wanted, ports.held_by_instance(db, uid), f"instance {uid}")
-            return ports.take(db, wanted, holder="instance", of=uid, now=now)
+            return ports.take(db, wanted, holder="instance", of=number, now=now)
 
     def release(self, uid: str, *, now: int) -> None:
         """Free the instance's ports and subnets, and drop its row and claimed slot.
@@ -109,9 +109,7 @@ class Ledger(SlotDoor, SubnetDoor):
     def confirm(self, uid: str, *, now: int) -> None:
         """Note that Docker holds all ports of the instance; raises InstanceNotFound."""
         with self._connection.write as db:
-            if not instances.exists(db, uid):
-                raise InstanceNotFound(uid)
-            ports.confirm(db, uid, now=now)
+            ports.confirm(db, instances.require(db, uid), now=now)
 
     def quarantine(self, port: int, *, until: int | None, reason: str) -> None:
         """Put a port aside that a foreign program holds.
@@ -150,14 +148,13 @@ class Ledger(SlotDoor, SubnetDoor):
         instance has no port of that name.
         """
         with self._connection.write as db:
-            if not instances.exists(db, uid):
-                raise InstanceNotFound(uid)
+            number = instances.require(db, uid)
             old = ports.held_by_instance(db, uid).get(name)
             if old is None:
                 raise LedgerConflict(f"instance {uid} has no port named {name!r} to swap")
             if reason is not None:
                 ports.put_aside(db, old, until=until, reason=reason)
-            return ports.swap(db, uid, name, old, now=now)
+            return ports.swap(db, number, name, old, now=now)
 
     def finalize(self, uids: Iterable[str], *, now: int) -> set[str]:
         """Mark the instances as finalized, in one statement; the ones that it marked.

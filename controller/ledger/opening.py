@@ -6,6 +6,7 @@ fresh one started, older schemas are migrated, the range of ports is brought up 
 
 import logging
 import random
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,7 +74,7 @@ def _open(
                 raise LedgerUnavailable(
                     connection.path, "the file has no ledger yet", "start the agent first"
                 )
-            migrate(db)
+            _migrate(connection.path, db)
             if not is_new:
                 _require_invariants(connection.path, db)
             if wanted is not None:
@@ -86,6 +87,14 @@ def _open(
 
 def _is_empty(db: Database) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+def _migrate(path: Path, db: Database) -> None:
+    try:
+        migrate(db)
+    except sqlite3.IntegrityError as error:
+        # Rows that a newer schema's constraints refuse are such as no transaction of ours left.
+        raise LedgerCorrupt(path, f"its rows contradict each other ({error})", _REMEDY) from error
 
 
 def _require_invariants(path: Path, db: Database) -> None:

@@ -26,6 +26,7 @@ _FIRST_FREE_AND_DUE = (
     f"SELECT ({_FIRST_FREE}), EXISTS ("
     "SELECT 1 FROM ports WHERE quarantine IS NOT NULL AND quarantine_until <= ?)"
 )
+_OF_UID = "(SELECT id FROM instances WHERE uid = ?)"
 _TAKE = {
     holder: f"UPDATE ports SET {holder} = ?, name = ? WHERE port = ? AND {FREE}"
     for holder in ("instance", "slot")
@@ -40,9 +41,14 @@ _END_QUARANTINE = (
 
 
 def take(
-    db: Database, names: Sequence[str], *, holder: Literal["instance", "slot"], of: str, now: int
+    db: Database,
+    names: Sequence[str],
+    *,
+    holder: Literal["instance", "slot"],
+    of: int | str,
+    now: int,
 ) -> dict[str, int]:
-    """Give the instance or the slot one free port for each name.
+    """Give the instance (by its number) or the slot (by its name) one free port for each name.
 
     Raises PortsExhausted when there are not enough; the caller's transaction must then roll back.
     """
@@ -57,7 +63,7 @@ def take(
 
 
 def _take_one(
-    db: Database, port: int, *, holder: Literal["instance", "slot"], of: str, name: str
+    db: Database, port: int, *, holder: Literal["instance", "slot"], of: int | str, name: str
 ) -> None:
     if db.execute(_TAKE[holder], [of, name, port]).rowcount != 1:
         # Only a damaged index can offer a port that its own row says is held.
@@ -81,7 +87,9 @@ def _lapse(db: Database, *, now: int) -> None:
 
 def held_by_instance(db: Database, uid: str) -> dict[str, int]:
     """The ports that the instance holds: port name → host port."""
-    return dict(db.execute("SELECT name, port FROM ports WHERE instance = ?", [uid]).fetchall())
+    return dict(
+        db.execute(f"SELECT name, port FROM ports WHERE instance = {_OF_UID}", [uid]).fetchall()
+    )
 
 
 def held_by_slot(db: Database, slot: str) -> dict[str, int]:
@@ -91,7 +99,7 @@ def held_by_slot(db: Database, slot: str) -> dict[str, int]:
 
 def give_back_instance(db: Database, uid: str) -> None:
     """Free the ports of an instance."""
-    db.execute(_GIVE_BACK + "instance = ?", [uid])
+    db.execute(_GIVE_BACK + f"instance = {_OF_UID}", [uid])
     _drop_outside(db)
 
 
@@ -107,21 +115,21 @@ def _drop_outside(db: Database) -> None:
     db.execute(f"DELETE FROM ports INDEXED BY ports_outside WHERE in_range = 0 AND {FREE}")
 
 
-def confirm(db: Database, uid: str, *, now: int) -> None:
+def confirm(db: Database, instance: int, *, now: int) -> None:
     """Note that Docker holds the ports of the instance."""
     db.execute(
-        "UPDATE ports SET confirmed = ? WHERE instance = ? AND confirmed IS NULL", [now, uid]
+        "UPDATE ports SET confirmed = ? WHERE instance = ? AND confirmed IS NULL", [now, instance]
     )
 
 
-def hold(db: Database, port: int, *, uid: str, name: str, now: int) -> None:
+def hold(db: Database, port: int, *, instance: int, name: str, now: int) -> None:
     """Record that the instance holds this very port already, in the range or not."""
     db.execute(
         "INSERT INTO ports (port, turn, instance, name, confirmed, in_range)"
         " VALUES (?, 0, ?, ?, ?, 0)"
         " ON CONFLICT (port) DO UPDATE SET instance = excluded.instance, name = excluded.name,"
         " confirmed = excluded.confirmed, quarantine = NULL, quarantine_until = NULL",
-        [port, uid, name, now],
+        [port, instance, name, now],
     )
 
 
@@ -166,14 +174,14 @@ def quarantined(db: Database) -> list[Quarantine]:
     return [Quarantine(port=port, until=until, reason=reason) for port, until, reason in rows]
 
 
-def swap(db: Database, uid: str, name: str, old: int, *, now: int) -> int:
+def swap(db: Database, instance: int, name: str, old: int, *, now: int) -> int:
     """Give the instance another port for the name; raises PortsExhausted when none is free."""
     # Chosen before the old one is given back: it must not be the same.
     port = first_free(db, now=now)
     if port is None:
         raise PortsExhausted(wanted=1, free=0)
     db.execute(_GIVE_BACK + "port = ?", [old])
-    _take_one(db, port, holder="instance", of=uid, name=name)
+    _take_one(db, port, holder="instance", of=instance, name=name)
     _drop_outside(db)
     return port
 

@@ -8,7 +8,7 @@ import json
 
 from sqlite_utils import Database
 
-from controller.ledger import ports
+from controller.ledger import instances, ports
 from controller.ledger.records import Instance, Problem
 
 _INSERT = """
@@ -25,8 +25,7 @@ def restore(db: Database, instance: Instance, *, now: int) -> Problem | None:
     a quarantine of its ports ends, since the instance itself holds them.
     """
     held = ports.held_by_instance(db, instance.uid)
-    known = db.execute("SELECT 1 FROM instances WHERE uid = ?", [instance.uid]).fetchone()
-    if known is not None:
+    if instances.find(db, instance.uid) is not None:
         if held == dict(instance.ports):
             return None
         return _conflict(instance, f"the ledger has it with the ports {held}")
@@ -40,7 +39,8 @@ def restore(db: Database, instance: Instance, *, now: int) -> Problem | None:
 def _holders(db: Database, instance: Instance) -> str:
     """Who holds the instance's ports instead, in words; empty when nobody does."""
     rows = db.execute(
-        "SELECT port, coalesce('instance ' || instance, 'slot ' || slot) FROM ports"
+        "SELECT port, coalesce('instance ' || (SELECT uid FROM instances WHERE id = instance),"
+        " 'slot ' || slot) FROM ports"
         " WHERE port IN (SELECT value FROM json_each(?))"
         " AND (instance IS NOT NULL OR slot IS NOT NULL) ORDER BY port",
         [json.dumps(list(instance.ports.values()))],
@@ -65,8 +65,9 @@ def _insert(db: Database, instance: Instance, *, now: int) -> None:
             instance.expires,
         ],
     )
+    number = instances.require(db, instance.uid)
     for name, port in instance.ports.items():
-        ports.hold(db, port, uid=instance.uid, name=name, now=now)
+        ports.hold(db, port, instance=number, name=name, now=now)
 
 
 def _conflict(instance: Instance, why: str) -> Problem:

@@ -132,6 +132,70 @@ def _add_is_finalized(db: Database) -> None:
     )
 
 
+# From here on ports and slots name an instance by a number, not by its uid: numbers grow, so that
+# a reservation appends to the index of ports and to the one of challenges, where a random uid had
+# it read and write a page of its own in each, which made a full ledger slower than an empty one.
+_NUMBERED_INSTANCES = """
+CREATE TABLE instances (
+    id INTEGER PRIMARY KEY,
+    uid TEXT NOT NULL UNIQUE CHECK (uid <> ''),
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    challenge TEXT,
+    port_count INTEGER NOT NULL CHECK (port_count >= 0),
+    is_finalized INTEGER NOT NULL DEFAULT 0 CHECK (is_finalized IN (0, 1)),
+    created INTEGER NOT NULL,
+    attempt_started INTEGER,
+    expires INTEGER
+) STRICT
+"""
+_TO_UID = "instance TEXT REFERENCES instances (uid)"
+_TO_ID = "instance INTEGER REFERENCES instances (id)"
+_UNFINALIZED = (
+    "CREATE INDEX instances_unfinalized ON instances (attempt_started)"
+    " WHERE is_finalized = 0 AND attempt_started IS NOT NULL"
+)
+
+
+@MIGRATIONS(name="0003_numbered_instances")
+def _number_instances(db: Database) -> None:
+    indexes = db.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        " AND tbl_name IN ('instances', 'slots', 'ports')"
+    ).fetchall()
+    for (index,) in indexes:
+        db.execute(f"DROP INDEX {index}")
+    for table in ("instances", "slots", "ports"):
+        db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    for statement in (_NUMBERED_INSTANCES, _SLOTS, _PORTS):
+        db.execute(statement.replace(_TO_UID, _TO_ID))
+    db.execute(
+        "INSERT INTO instances (uid, namespace, name, challenge, port_count, is_finalized, created,"
+        " attempt_started, expires) SELECT uid, namespace, name, challenge, port_count,"
+        " is_finalized, created, attempt_started, expires FROM old_instances ORDER BY created, uid"
+    )
+    # A uid without a row stays a broken reference, for the foreign keys to refuse: never a free
+    # port.
+    number = (
+        "CASE WHEN instance IS NOT NULL"
+        " THEN coalesce((SELECT id FROM instances WHERE uid = instance), -1) END"
+    )
+    db.execute(
+        "INSERT INTO slots (slot, namespace, challenge, template, port_count, instance, created,"
+        " claimed) SELECT slot, namespace, challenge, template, port_count,"
+        f" {number}, created, claimed FROM old_slots"
+    )
+    db.execute(
+        "INSERT INTO ports (port, turn, instance, slot, name, confirmed, quarantine,"
+        f" quarantine_until, in_range) SELECT port, turn, {number}, slot, name, confirmed,"
+        " quarantine, quarantine_until, in_range FROM old_ports"
+    )
+    for table in ("ports", "slots", "instances"):
+        db.execute(f"DROP TABLE old_{table}")
+    for statement in (*_INDEXES, _UNFINALIZED):
+        db.execute(statement)
+
+
 def unknown_migrations(db: Database) -> set[str]:
     """The migrations that the file has seen and this program does not know: it is newer."""
     with Database(memory=True) as empty:

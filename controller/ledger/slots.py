@@ -12,7 +12,8 @@ from controller.ledger.errors import LedgerConflict
 from controller.ledger.records import Slot
 
 _SELECT = """
-SELECT slot, namespace, challenge, template, instance, created, claimed,
+SELECT slot, namespace, challenge, template,
+       (SELECT uid FROM instances WHERE id = slots.instance), created, claimed,
        (SELECT json_group_object(ports.name, ports.port) FROM ports WHERE ports.slot = slots.slot)
 FROM slots
 """
@@ -43,20 +44,20 @@ def is_claimed(db: Database, slot: str) -> bool:
     return found.fetchone() is not None
 
 
-def claim(db: Database, slot: str, uid: str, *, now: int) -> None:
-    """Give slot and ports to the instance, whose row must be there.
+def claim(db: Database, slot: str, uid: str, *, number: int, now: int) -> None:
+    """Give slot and ports to the instance, whose row has this number.
 
     Raises LedgerConflict when there is no such slot, or another instance has it.
     """
     claimed = db.execute(
         "UPDATE slots SET instance = ?, claimed = ? WHERE slot = ? AND instance IS NULL",
-        [uid, now, slot],
+        [number, now, slot],
     )
     if claimed.rowcount == 0:
-        row = db.execute("SELECT instance FROM slots WHERE slot = ?", [slot]).fetchone()
-        state = "is not in the ledger" if row is None else f"is claimed by {row[0]}"
+        held = get(db, slot)
+        state = "is not in the ledger" if held is None else f"is claimed by {held.instance}"
         raise LedgerConflict(f"slot {slot} {state}: {uid} cannot claim it")
-    db.execute("UPDATE ports SET instance = ?, confirmed = ? WHERE slot = ?", [uid, now, slot])
+    db.execute("UPDATE ports SET instance = ?, confirmed = ? WHERE slot = ?", [number, now, slot])
 
 
 def delete(db: Database, slot: str) -> None:

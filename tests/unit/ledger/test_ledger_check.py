@@ -8,9 +8,10 @@ import pytest
 
 from controller.ledger import Ledger, LedgerReader
 
-A = "instance = 'a'"
+# Instances are numbered in the order in which `make` reserves for them: a 1, b 2, c 3.
+A = "instance = 1"
 DAMAGE = [
-    ("PortOfNoInstance", f"UPDATE ports SET instance = 'ghost' WHERE {A} AND name = 'http'"),
+    ("PortOfNoInstance", f"UPDATE ports SET instance = 99 WHERE {A} AND name = 'http'"),
     ("PortOfNoInstance", "UPDATE ports SET slot = 'ghost' WHERE slot = 's'"),
     (
         "InstanceWithoutItsPorts",
@@ -24,12 +25,12 @@ DAMAGE = [
     ("PortMissing", "DELETE FROM ports WHERE port = (SELECT max(port) FROM ports)"),
     ("PortState", f"UPDATE ports SET name = NULL WHERE {A} AND name = 'http'"),
     ("PortState", "UPDATE ports SET quarantine_until = 5 WHERE port = 10019"),
-    ("SlotWithTwoOwners", "UPDATE ports SET instance = 'b', name = 'x' WHERE slot = 'claimed'"),
-    ("SlotWithTwoOwners", "UPDATE slots SET instance = 'ghost' WHERE slot = 'claimed'"),
+    ("SlotWithTwoOwners", "UPDATE ports SET instance = 2, name = 'x' WHERE slot = 'claimed'"),
+    ("SlotWithTwoOwners", "UPDATE slots SET instance = 99 WHERE slot = 'claimed'"),
     (
         "SlotWithTwoOwners",
         "DROP INDEX slots_by_instance; INSERT INTO slots"
-        " VALUES ('again', 'ns', 'web', 't', 0, 'c', 1, 1)",
+        " VALUES ('again', 'ns', 'web', 't', 0, 3, 1, 1)",
     ),
     ("SubnetsOverlap", "INSERT INTO subnets VALUES (176160769, 176160770, 'x', 'p', 1)"),
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from controller.ledger import Ledger
+from controller.ledger import Ledger, LedgerConflict
 from controller.ledger.schema import MIGRATIONS
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -54,10 +54,57 @@ def test_a_row_from_before_is_finalized_counts_as_finalized(path: Path) -> None:
         assert ledger.unfinalized(attempt_before=2**50) == []
 
 
-def test_the_last_schema_keeps_unfinalized_rows(path: Path) -> None:
-    load("0002_is_finalized", path)
+@pytest.mark.parametrize("name", ["0002_is_finalized", "0003_numbered_instances"])
+def test_a_schema_that_knows_unfinalized_rows_keeps_them(path: Path, name: str) -> None:
+    load(name, path)
     with Ledger.open(path, "10000-10009") as ledger:
         assert [row.uid for row in ledger.unfinalized(attempt_before=100)] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["0001_tables", "0002_is_finalized"])
+def test_slots_of_an_older_ledger_keep_their_owners(path: Path, name: str) -> None:
+    load(name, path)
+    db = sqlite3.connect(path)
+    db.executescript(
+        """
+        INSERT INTO slots (slot, namespace, challenge, template, port_count, instance, created,
+                           claimed) VALUES ('claimed', 'ns', 'web', 't', 1, 'b', 1, 2),
+                                           ('warm', 'ns', 'web', 't', 1, NULL, 1, NULL);
+        UPDATE ports SET slot = 'claimed' WHERE instance = 'b';
+        UPDATE ports SET slot = 'warm', name = 'x' WHERE port = 10000;
+        """
+    )
+    db.close()
+    with Ledger.open(path, "10000-10009") as ledger:
+        assert ledger.set_aside is None
+        assert [(s.slot, s.instance, dict(s.ports)) for s in ledger.slots()] == [
+            ("claimed", "b", {"http": 10001}),
+            ("warm", None, {"x": 10000}),
+        ]
+        with pytest.raises(LedgerConflict, match="claimed by b"):
+            ledger.claim_slot("claimed", "c", namespace="ns", name="c", now=5)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE ports SET instance = 'ghost' WHERE port = 10001",
+        "INSERT INTO slots VALUES ('s', 'ns', 'web', 't', 0, 'ghost', 1, 2)",
+    ],
+)
+def test_an_older_ledger_with_an_owner_that_is_not_there_is_set_aside(
+    path: Path, damage: str
+) -> None:
+    load("0002_is_finalized", path)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA foreign_keys = OFF")
+    db.execute(damage)
+    db.commit()
+    db.close()
+    with Ledger.open(path, "10000-10009") as ledger:
+        assert ledger.is_new
+        assert ledger.set_aside is not None
+        assert ledger.check() == []
 
 
 def test_an_old_ledger_and_a_new_one_have_the_same_schema(path: Path, tmp_path: Path) -> None:

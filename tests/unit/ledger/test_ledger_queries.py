@@ -74,6 +74,8 @@ def test_deleting_an_instance_looks_its_children_up(path: Path) -> None:
         cursors: dict[int, str] = {}
         rewound = []
         for _, opcode, p1, p2, *_ in db.execute("EXPLAIN DELETE FROM instances WHERE uid = 'a'"):
+            if opcode == "Init":  # the next program, of a foreign key's action, begins
+                cursors = {}
             if opcode in ("OpenRead", "OpenWrite"):
                 cursors[p1] = names[p2]
             if opcode in ("Rewind", "Last"):

@@ -117,6 +117,7 @@ def test_finalize_tells_which_it_marked(ledger: Ledger) -> None:
         reserve(ledger, uid, "http")
     assert ledger.finalize(["a", "b", "unknown"], now=2) == {"a", "b"}
     assert ledger.finalize(["b", "c"], now=3) == {"c"}
+    assert ledger.finalize(["b"], now=3) == set()
     assert all(instance.is_finalized for instance in ledger.instances())
     assert ledger.finalize([], now=4) == set()
 
@@ -179,6 +180,6 @@ def test_meta_keeps_what_the_agent_records(ledger: Ledger, path: Path) -> None:
     ledger.set_meta("engine_id", "EFGH")
     with Ledger.open(path, None) as again:
         assert again.get_meta("engine_id") == "EFGH"
-    assert ledger.get_meta("schema_version") == "2"
+    assert ledger.get_meta("schema_version") == "3"
     with pytest.raises(ValueError, match="own"):
         ledger.set_meta("ports", "[]")
