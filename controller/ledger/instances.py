@@ -23,13 +23,14 @@ _INSERT = """
 INSERT INTO instances (uid, namespace, name, challenge, port_count, is_finalized, created)
 VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (uid) DO NOTHING
 """
-_FINALIZE = """
-UPDATE instances SET is_finalized = 1
-WHERE uid IN (SELECT value FROM json_each(?)) AND is_finalized = 0
-"""
+# CROSS JOIN is SQLite's own way to say which table comes first: the uids in the order given, which
+# is mostly the one of the rows. `uid IN (…)` would sort them first, a third of the whole cost.
 _UNFINALIZED_OF = """
-SELECT uid FROM instances WHERE uid IN (SELECT value FROM json_each(?)) AND is_finalized = 0
+FROM json_each(?) CROSS JOIN instances ON uid = value WHERE is_finalized = 0
 """
+_FINALIZE = (
+    f"UPDATE instances SET is_finalized = 1 WHERE id IN (SELECT instances.id {_UNFINALIZED_OF})"
+)
 
 
 def insert(
@@ -90,15 +91,15 @@ def require(db: Database, uid: str) -> int:
 
 def finalize(db: Database, uids: Iterable[str]) -> set[str]:
     """Mark as finalized; the uids that were not before."""
-    wanted = set(uids)
-    listed = [_json(wanted)]
+    wanted = dict.fromkeys(uids)
+    listed = [json.dumps(list(wanted))]
     db.execute("SAVEPOINT finalize")
-    marked = wanted
+    marked = set(wanted)
     if db.execute(_FINALIZE, listed).rowcount < len(wanted):
         # Some are unknown, or were finalized before, and which ones it does not tell. That is rare,
         # and RETURNING would cost every batch more than the update itself.
         db.execute("ROLLBACK TO finalize")
-        marked = {uid for (uid,) in db.execute(_UNFINALIZED_OF, listed)}
+        marked = {uid for (uid,) in db.execute(f"SELECT uid {_UNFINALIZED_OF}", listed)}
         db.execute(_FINALIZE, listed)
     db.execute("RELEASE finalize")
     return marked
