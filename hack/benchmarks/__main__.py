@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hack.benchmarks import launch as launch_benchmark
 from hack.benchmarks import ledger as ledger_benchmark
 
 
@@ -33,6 +34,38 @@ def ledger(out: Path | None, operations: int, seed: int) -> None:
     folder = out or Path(tempfile.mkdtemp(prefix="bench-ledger-"))
     folder.mkdir(parents=True, exist_ok=True)
     met = ledger_benchmark.run(folder, operations=operations, seed=seed)
+    sys.exit(0 if met else 1)
+
+
+@main.command("launch")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the CSV file (default: a temporary one, which is named).",
+)
+@click.option(
+    "--instances", type=click.IntRange(1, 500), default=50, show_default=True, help="At once."
+)
+@click.option(
+    "--gates", default="1,2,4,8", show_default=True, help="Sizes of the launch gate, with commas."
+)
+@click.option(
+    "--deletes/--no-deletes",
+    default=True,
+    show_default=True,
+    help="Also launch while as many others are deleted.",
+)
+def launch(out: Path | None, instances: int, gates: str, deletes: bool) -> None:
+    """Launches to the first byte, beside raw Docker with the same parallelism."""
+    try:
+        sizes = [int(gate) for gate in gates.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{gates!r}: expected numbers such as 1,2,4,8") from None
+    if not sizes or not all(1 <= size <= 64 for size in sizes):
+        raise click.BadParameter(f"{gates!r}: expected numbers from 1 to 64")
+    folder = out or Path(tempfile.mkdtemp(prefix="bench-launch-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    met = launch_benchmark.run(folder, instances=instances, gates=sizes, deletes=deletes)
     sys.exit(0 if met else 1)
 
 

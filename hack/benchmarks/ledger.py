@@ -19,6 +19,7 @@ import click
 from controller.ledger import Ledger
 from hack.benchmarks import machine
 from hack.benchmarks.contenders import CONTENDERS, RANGE, Contender
+from hack.benchmarks.goals import Goal, tell
 from hack.benchmarks.plot import draw
 
 NEARLY_FULL = 52_948  # 99.9 % of the range
@@ -43,15 +44,6 @@ class Series:
         return times[min(int(len(times) * share), len(times) - 1)] / 1000
 
 
-@dataclass(frozen=True)
-class Goal:
-    """One promise: what was measured, and whether it is kept."""
-
-    text: str
-    measured: str
-    met: bool
-
-
 Results = dict[tuple[str, int], Series]
 
 
@@ -69,12 +61,9 @@ def run(folder: Path, *, operations: int, seed: int) -> bool:
         f"\nfinalize {BATCH:,} instances: {batch:.1f} ms in one call, {single:.1f} ms singly"
     )
     click.echo()
-    for goal in goals:
-        click.echo(f"{'met   ' if goal.met else 'MISSED'}  {goal.text}: {goal.measured}")
     write_csv(folder / "ledger.csv", results)
     draw(folder / "ledger.png", results, caption=where)
-    click.echo(f"\n{folder / 'ledger.csv'}\n{folder / 'ledger.png'}")
-    return all(goal.met for goal in goals)
+    return tell(goals, [folder / "ledger.csv", folder / "ledger.png"])
 
 
 def new_uid(chance: random.Random) -> str:
