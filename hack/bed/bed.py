@@ -161,8 +161,18 @@ class Bed:
             self.state.save()
             cluster.prepare(self.kubectl)
 
-    def start_engine(self, number: int = 1) -> None:
-        """Find the Docker engine of a node, or start one of our own."""
+    def start_engine(
+        self,
+        number: int = 1,
+        *,
+        daemon: Mapping[str, object] | None = None,
+        programs: Path | None = None,
+    ) -> None:
+        """Find the Docker engine of a node, or start one of our own.
+
+        `daemon` and `programs` are for one of our own: entries of daemon.json, and a folder with
+        programs that it is to find first.
+        """
         foreign = foreign_engine()
         if foreign is not None:
             with locked("slots"):
@@ -179,7 +189,8 @@ class Bed:
             )
         name = f"node-{number}"
         with self.report.stage("start a Docker engine"):
-            state = own_engine(self.state.folder / name, links.namespace(number))
+            folder, namespace = self.state.folder / name, links.namespace(number)
+            state = own_engine(folder, namespace, daemon=daemon, programs=programs)
             node = NodeState(
                 number=number,
                 name=name,

@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +37,10 @@ class EngineState(BaseModel):
     id: str = ""
     folder: Path | None = None
     namespace: str | None = None
+    daemon: dict[str, object] = {}
+    """Entries of daemon.json over the bed's own."""
+    programs: Path | None = None
+    """A folder that the daemon looks for programs in before all others."""
     containerd: Process | None = None
     dockerd: Process | None = None
 
@@ -98,10 +102,22 @@ def foreign_engine() -> EngineState | None:
     return None
 
 
-def own_engine(folder: Path, namespace: str) -> EngineState:
+def own_engine(
+    folder: Path,
+    namespace: str,
+    *,
+    daemon: Mapping[str, object] | None = None,
+    programs: Path | None = None,
+) -> EngineState:
     """An engine of our own, not started yet, with its files in `folder`."""
-    url = f"unix://{folder}/docker.sock"
-    return EngineState(url=url, owned=True, folder=folder, namespace=namespace)
+    return EngineState(
+        url=f"unix://{folder}/docker.sock",
+        owned=True,
+        folder=folder,
+        namespace=namespace,
+        daemon=dict(daemon or {}),
+        programs=programs,
+    )
 
 
 class Engine:
@@ -136,7 +152,7 @@ class Engine:
             self._wait_for(self.state.containerd, lambda: (folder / "containerd.sock").exists())
         # dockerd refuses to start beside the file of one that was killed.
         (folder / "docker.pid").unlink(missing_ok=True)
-        config = _dockerd_config(folder, cgroup=self.state.namespace or "")
+        config = _dockerd_config(folder, cgroup=self.state.namespace or "") | self.state.daemon
         (folder / "daemon.json").write_text(json.dumps(config, indent=2))
         self.state.dockerd = self._spawn(
             "dockerd", ["dockerd", "--config-file", f"{folder}/daemon.json"]
@@ -207,10 +223,13 @@ class Engine:
             command,
             log=folder.parent / "logs" / f"{name}.log",
             # The daemon must not inherit a client's settings.
-            env={"PATH": PATH, "HOME": str(folder), "TMPDIR": str(folder)},
+            env={"PATH": self._path(), "HOME": str(folder), "TMPDIR": str(folder)},
             namespace=self.state.namespace,
             dies_with_parent=self._dies_with_parent,
         )
+
+    def _path(self) -> str:
+        return f"{self.state.programs}:{PATH}" if self.state.programs else PATH
 
     def _wait_for(self, process: Process, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_TIMEOUT

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hack.bed.errors import BedError
+from hack.benchmarks import enginesettings as engine_benchmark
 from hack.benchmarks import launch as launch_benchmark
 from hack.benchmarks import ledger as ledger_benchmark
 
@@ -67,6 +69,29 @@ def launch(out: Path | None, instances: int, gates: str, deletes: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     met = launch_benchmark.run(folder, instances=instances, gates=sizes, deletes=deletes)
     sys.exit(0 if met else 1)
+
+
+@main.command("engine")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the CSV file (default: a temporary one, which is named).",
+)
+@click.option(
+    "--instances", type=click.IntRange(1, 500), default=30, show_default=True, help="A round."
+)
+@click.option(
+    "--gate", type=click.IntRange(1, 64), default=2, show_default=True, help="Launches at a time."
+)
+@click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True)
+def engine(out: Path | None, instances: int, gate: int, rounds: int) -> None:
+    """What the Docker engine's own settings give, on engines started for it."""
+    folder = out or Path(tempfile.mkdtemp(prefix="bench-engine-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        engine_benchmark.run(folder, instances=instances, gate=gate, rounds=rounds)
+    except BedError as error:
+        raise click.ClickException(str(error)) from error
 
 
 if __name__ == "__main__":

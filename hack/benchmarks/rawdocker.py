@@ -4,9 +4,10 @@ The containers have the very configuration that the controller gives them, so th
 the same work; what differs is who asks for it. No API server, no ledger, no probes, no status.
 """
 
+import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -42,7 +43,16 @@ class RawDocker:
 
     def __init__(self, url: str, image: str, host: str, workers: int, *, first_port: int) -> None:
         """`host` is where the engine publishes ports; they are taken from `first_port` on."""
-        self._url, self._image, self._host = url, image, host
+        self._url, self._host = url, host
+        self.plan = ContainerPlan(
+            name="c",
+            image=image,
+            cpu_nano=CPU_NANO,
+            memory=MEMORY,
+            pids=PIDS,
+            cap_drop=("NET_RAW",),
+        )
+        """What each container is like, but for its name and its port."""
         self._pool = ThreadPoolExecutor(workers)
         self._lookers = ThreadPoolExecutor(64)
         self._local = threading.local()
@@ -117,15 +127,8 @@ class RawDocker:
         for index in range(containers):
             owner = Owner("bench", "bench", f"bench{launched.number}", "bench", "bench", "hash")
             port = PortBinding(9000, "tcp", launched.port, "0.0.0.0")
-            plan = ContainerPlan(
-                name=f"c{index}",
-                image=self._image,
-                bindings=(port,) if index == 0 else (),
-                cpu_nano=CPU_NANO,
-                memory=MEMORY,
-                pids=PIDS,
-                cap_drop=("NET_RAW",),
-            )
+            bindings = (port,) if index == 0 else ()
+            plan = dataclasses.replace(self.plan, name=f"c{index}", bindings=bindings)
             config = configuration(client.api_version, owner, plan, network, (plan.name,))
             config["Labels"] = {LABEL: "raw"}
             made = client.create_container_from_config(  # type: ignore[no-untyped-call]  # stubs
@@ -159,6 +162,3 @@ class RawDocker:
             self._local.client = client
             self._clients.append(client)
         return client
-
-
-Progress = Callable[[str], None]
