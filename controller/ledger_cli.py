@@ -5,7 +5,7 @@ connection and are safe beside a running agent; none starts a ledger or moves a 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import wraps
@@ -36,6 +36,11 @@ def _with_file(command: Callable[..., None]) -> Callable[..., None]:
             command(state_dir / "ledger.db", **options)
         except LedgerError as error:
             raise click.ClickException(str(error)) from error
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise click.ClickException(
+                f"ledger {state_dir / 'ledger.db'}: a row cannot be read ({error}); "
+                "see `challenge-controller ledger check`, then restart the agent"
+            ) from error
 
     return run
 
@@ -78,14 +83,15 @@ def check(file: Path, output: str) -> None:
 def show(file: Path, output: str) -> None:
     """Show how many ports are in use, and the instances that hold them."""
     with LedgerReader.open_read_only(file) as reader:
-        meta, usage, instances = reader.meta(), reader.usage(), reader.instances()
+        all_of_it = reader.everything()
+    meta, usage, instances = _readable(all_of_it.meta), asdict(all_of_it.usage), all_of_it.instances
     if output == "json":
         found = [asdict(instance) for instance in instances]
-        _print_json({"meta": _readable(meta), "usage": asdict(usage), "instances": found})
+        _print_json({"meta": meta, "usage": usage, "instances": found})
         return
-    _print_table(["KEY", "VALUE"], _readable(meta).items())
+    _print_table(["KEY", "VALUE"], meta.items())
     click.echo()
-    _print_table([name.upper() for name in asdict(usage)], [list(asdict(usage).values())])
+    _print_table([name.upper() for name in usage], [list(usage.values())])
     click.echo()
     _print_table(
         ["NAMESPACE", "NAME", "CHALLENGE", "PORTS", "FINALIZED", "CREATED", "EXPIRES", "UID"],
@@ -111,17 +117,18 @@ def show(file: Path, output: str) -> None:
 def export(file: Path, output: str) -> None:
     """Print everything in the ledger: a line for each port in use, or one JSON document."""
     with LedgerReader.open_read_only(file) as reader:
-        document = {
-            "meta": _readable(reader.meta()),
-            "usage": asdict(reader.usage()),
-            "instances": [asdict(instance) for instance in reader.instances()],
-            "slots": [asdict(slot) for slot in reader.slots()],
-            "subnets": [
-                {"owner": held.owner, "pool": str(held.pool), "subnet": str(held.subnet)}
-                for held in reader.subnets()
-            ],
-            "quarantined": [asdict(aside) for aside in reader.quarantined()],
-        }
+        all_of_it = reader.everything()
+    document = {
+        "meta": _readable(all_of_it.meta),
+        "usage": asdict(all_of_it.usage),
+        "instances": [asdict(instance) for instance in all_of_it.instances],
+        "slots": [asdict(slot) for slot in all_of_it.slots],
+        "subnets": [
+            {"owner": held.owner, "pool": str(held.pool), "subnet": str(held.subnet)}
+            for held in all_of_it.subnets
+        ],
+        "quarantined": [asdict(aside) for aside in all_of_it.quarantined],
+    }
     if output == "json":
         _print_json(document)
         return
@@ -150,10 +157,13 @@ def _rows(document: dict[str, Any]) -> Iterable[tuple[int, str, str, str, str]]:
 @click.option("--lift-bindable", is_flag=True, help="Free those of them that can be bound by now.")
 @_with_file
 def quarantine(file: Path, from_cmgr: Path | None, lift_bindable: bool) -> None:
-    """Keep ports of cmgr's out of ours while a host moves over; safe while an agent runs."""
+    """Keep ports of cmgr's out of ours while a host moves over.
+
+    Safe while an agent of this version runs; a ledger of an older one is refused.
+    """
     if from_cmgr is None and not lift_bindable:
         raise click.UsageError("give --from-cmgr FILE, --lift-bindable, or both")
-    with Ledger.open(file, None) as book:
+    with Ledger.open(file, None, wal=None) as book:
         if from_cmgr is not None:
             aside = cmgr.quarantine(book, from_cmgr)
             click.echo(
@@ -164,7 +174,7 @@ def quarantine(file: Path, from_cmgr: Path | None, lift_bindable: bool) -> None:
             click.echo(f"freed: {len(freed)} port(s) {format_spans(spans(sorted(freed)))}".rstrip())
 
 
-def _readable(meta: dict[str, str]) -> dict[str, str]:
+def _readable(meta: Mapping[str, str]) -> dict[str, str]:
     """The meta table with the range of ports as people write it."""
     return {
         key: format_spans(json.loads(value)) if key == "ports" else value
@@ -175,7 +185,10 @@ def _readable(meta: dict[str, str]) -> dict[str, str]:
 def _time(stamp: int | None) -> str:
     if stamp is None:
         return "-"
-    return datetime.fromtimestamp(stamp / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(stamp / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999
+        return f"{stamp} ms"
 
 
 def _print_json(document: object) -> None:

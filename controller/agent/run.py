@@ -173,7 +173,7 @@ class _Agent:
         await self._monitor.first_look()
         lease = await self._lease()
         await self._wait_for(lease)
-        if self._services.ledger.is_new:
+        if self._services.ledger.needs_restore:
             await self._rebuild()
         name = self._settings.node_name
         watching = operator.serve(

@@ -8,6 +8,9 @@ from sqlite_utils import Database
 
 from controller.ledger.records import Problem
 
+# The range's spans; none where a damaged value is no JSON, which PortMissing then tells.
+_SPANS = "json_each(CASE WHEN json_valid(meta.value) THEN meta.value ELSE '[]' END) AS span"
+
 # kind → a query whose every row is one finding, already in words.
 _INVARIANTS = {
     "PortOfNoInstance": """
@@ -28,16 +31,16 @@ _INVARIANTS = {
                || port_count || ' ports'
         FROM slots WHERE instance IS NULL
         AND port_count <> (SELECT count(*) FROM ports WHERE ports.slot = slots.slot)""",
-    "PortOutsideRange": """
+    "PortOutsideRange": f"""
         SELECT 'port ' || port || ' is outside the range and ' || state
         FROM ports WHERE (in_range = 0 AND state = 'free') OR in_range <> EXISTS (
-            SELECT 1 FROM meta, json_each(meta.value) AS span WHERE meta.key = 'ports'
+            SELECT 1 FROM meta, {_SPANS} WHERE meta.key = 'ports'
             AND port BETWEEN span.value ->> 0 AND span.value ->> 1)""",
-    "PortMissing": """
+    "PortMissing": f"""
         SELECT 'the range has ' || wanted || ' ports, the ledger has ' || found || ' of them'
-        FROM (SELECT sum((span.value ->> 1) - (span.value ->> 0) + 1) AS wanted,
+        FROM (SELECT coalesce(sum((span.value ->> 1) - (span.value ->> 0) + 1), 0) AS wanted,
                      (SELECT count(*) FROM ports WHERE in_range = 1) AS found
-              FROM meta, json_each(meta.value) AS span WHERE meta.key = 'ports')
+              FROM meta, {_SPANS} WHERE meta.key = 'ports')
         WHERE wanted <> found""",
     # The table's own CHECK constraints, which SQLite does not look at on a read-only connection.
     "PortState": """
@@ -63,6 +66,10 @@ _INVARIANTS = {
         SELECT 'subnet of ' || owner || ' overlaps the one before it, at address ' || first
         FROM (SELECT owner, first, lag(last) OVER (ORDER BY first) AS before FROM subnets)
         WHERE before >= first""",
+    "SubnetShape": """
+        SELECT 'subnet of ' || owner || ' at address ' || first || ' is no network'
+        FROM subnets WHERE (last - first + 1) & (last - first) <> 0
+        OR first % (last - first + 1) <> 0 OR first < 0 OR last >= 4294967296""",
 }
 
 

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from controller.ledger.errors import LedgerError, LedgerUnavailable, is_corruption, translate
+from controller.ledger.errors import (
+    SQL_ERRORS,
+    LedgerError,
+    LedgerUnavailable,
+    SqlError,
+    is_corruption,
+    translate,
+)
 from controller.ledger.ledger import Ledger
 
 REASON = "held by cmgr"
@@ -29,16 +36,18 @@ def held_ports(path: Path) -> list[int]:
         raise _refused(path, error) from error
     try:
         db = Database(connection, execute_plugins=False)
-        rows = db.execute("SELECT DISTINCT port FROM portAssignments ORDER BY port").fetchall()
-    except sqlite3.Error as error:
+        rows = db.execute(
+            "SELECT DISTINCT port FROM portAssignments WHERE typeof(port) = 'integer' ORDER BY port"
+        ).fetchall()
+    except SQL_ERRORS as error:
         raise _refused(path, error) from error
     finally:
         connection.close()
     return [port for (port,) in rows]
 
 
-def _refused(path: Path, error: sqlite3.Error) -> LedgerError:
-    if is_corruption(error) or "no such table" in str(error):
+def _refused(path: Path, error: SqlError) -> LedgerError:
+    if is_corruption(error) or "no such table" in str(error) or "no such column" in str(error):
         return LedgerUnavailable(
             path, f"it is no database of cmgr's ({error})", "name cmgr's database (CMGR_DB)"
         )

@@ -15,13 +15,20 @@ from types import TracebackType
 
 from sqlite_utils import Database
 
-from controller.ledger.errors import SQL_ERRORS, LedgerError, LedgerUnavailable, translate
+from controller.ledger.errors import (
+    SQL_ERRORS,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerUnavailable,
+    translate,
+)
 from controller.ledger.filesystem import filesystem_of, is_shared
 
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 # STRICT tables came with 3.37, the ->> operator with 3.38.
 _OLDEST_SQLITE = (3, 38, 0)
-# Room for the whole file: 50,000 instances take 20 MB, and SQLite's own 2 MB would have it read
+_LONGEST_WAIT = 86_400
+# Room for the whole file: 50,000 instances take 10 MB, and SQLite's own 2 MB would have it read
 # pages again and again.
 _CACHE_KIB = 32 * 1024
 # Each transaction writes every page that it touches, whole: half of SQLite's own 4096 makes a
@@ -67,19 +74,22 @@ class Connection:
         path: Path,
         *,
         busy_timeout: float = 5.0,
-        wal: bool = True,
+        wal: bool | None = True,
         synchronous: str = "NORMAL",
         read_only: bool = False,
     ) -> None:
         """Open the file, which is created if it is not there and `read_only` is not set.
 
-        `busy_timeout` is in seconds. Raises ValueError for a setting out of bounds,
-        LedgerUnavailable, and LedgerCorrupt when the file is no database.
+        `busy_timeout` is in seconds; `wal` None keeps the file's journal mode. Raises ValueError
+        for a setting out of bounds, LedgerUnavailable, and LedgerCorrupt when the file is no
+        database.
         """
         if synchronous.upper() not in SYNCHRONOUS:
             raise ValueError(f"synchronous {synchronous!r}: expected one of {SYNCHRONOUS}")
-        if busy_timeout < 0:
-            raise ValueError(f"busy timeout {busy_timeout}: expected 0 or more seconds")
+        if not 0 <= busy_timeout <= _LONGEST_WAIT:
+            raise ValueError(
+                f"busy timeout {busy_timeout}: expected 0 or more seconds, at most {_LONGEST_WAIT}"
+            )
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise LedgerUnavailable(
                 path, f"SQLite {sqlite3.sqlite_version} is too old", "use SQLite 3.38 or newer"
@@ -93,11 +103,21 @@ class Connection:
         self.read = Transaction(self, _READ)
         self._lock = threading.Lock()
         self._file: int | None = None
+        self._identity: tuple[int, int] | None = None
         self._db: Database | None = None
+        before = _identity(path)
         try:
             self._db = self._connect()
         except SQL_ERRORS as error:
-            raise translate(path, error) from error
+            told = translate(path, error)
+            if isinstance(told, LedgerCorrupt):
+                told.inode = before
+            raise told from error
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the open file."""
+        return self._identity
 
     def close(self) -> None:
         """Close the connection; once more is fine."""
@@ -111,7 +131,7 @@ class Connection:
         """Wait for the other threads and begin; `Transaction` is the only caller."""
         self._lock.acquire()
         try:
-            db = self._usable(by_path=statement is _READ)
+            db = self._usable()
             # Not by db.execute, which looks at each statement to commit it by itself.
             db.conn.execute(statement)
         except BaseException as error:
@@ -130,22 +150,19 @@ class Connection:
             error = refused
             raise translate(self.path, refused) from refused
         finally:
-            if error is not None:
-                self._roll_back()
+            # Also after a commit that something else cut short, such as Ctrl-C.
+            self._roll_back()
             self._lock.release()
         if isinstance(error, SQL_ERRORS):
             raise translate(self.path, error) from error
 
-    def _usable(self, *, by_path: bool) -> Database:
+    def _usable(self) -> Database:
         """The open connection, if its file is still there."""
         if self._file is None:
             raise LedgerUnavailable(self.path, "it was closed", "open it again")
-        # Without this, writes to a file that was deleted or replaced would succeed and be lost.
-        # A look-up by path, which also finds a file that was moved away, costs an eighth of a
-        # reservation; the agent reads often enough to leave that to `read`.
-        found = os.fstat(self._file)
-        by_path = by_path or self._db is None
-        if found.st_nlink == 0 or (by_path and not self._is_at_path(found)):
+        # Without this, writes to a file that was deleted, moved or replaced would succeed and be
+        # lost, and two processes could give out the same ports. It costs 2 us.
+        if self._identity != _identity(self.path):
             raise LedgerUnavailable(
                 self.path,
                 "the file was removed or replaced while it was in use",
@@ -154,12 +171,6 @@ class Connection:
         if self._db is None:
             self._db = self._connect()
         return self._db
-
-    def _is_at_path(self, file: os.stat_result) -> bool:
-        try:
-            return os.path.samestat(os.stat(self.path), file)
-        except OSError:
-            return False
 
     def _roll_back(self) -> None:
         try:
@@ -201,6 +212,8 @@ class Connection:
             # O_PATH: to close any other descriptor of the file would drop SQLite's locks on it
             # (https://www.sqlite.org/howtocorrupt.html, "POSIX advisory locks").
             self._file = os.open(self.path, os.O_PATH)
+            found = os.fstat(self._file)
+            self._identity = (found.st_dev, found.st_ino)
         return db
 
     def _refuse_shared_folder(self) -> None:
@@ -219,7 +232,12 @@ class Connection:
             return
         # Before the file has its first page; one that is there keeps the size that it has.
         db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        wanted = "wal" if self._wal else "delete"
+        if self._wal is not None:
+            self._set_journal_mode(db, "wal" if self._wal else "delete")
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+    def _set_journal_mode(self, db: Database, wanted: str) -> None:
         (mode,) = db.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
         if mode != wanted:
             raise LedgerUnavailable(
@@ -227,5 +245,12 @@ class Connection:
                 f"SQLite's journal mode is {mode} where {wanted} was asked for",
                 "keep it on a local disk, or set CHALLENGE_LEDGER_WAL=false",
             )
-        db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file at a path, None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

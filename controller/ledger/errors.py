@@ -87,6 +87,18 @@ class LedgerCorrupt(LedgerUnavailable):
     """
 
     reason = "LedgerCorrupt"
+    inode: tuple[int, int] | None = None
+    """Device and inode of the very file, where they are known."""
+
+    def is_at_path(self) -> bool:
+        """Whether the bad file is still the one at its path, not one that has replaced it since."""
+        if self.inode is None:
+            return True
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.inode
 
 
 _REMEDIES = {
@@ -94,6 +106,10 @@ _REMEDIES = {
     sqlite3.SQLITE_READONLY: (
         "the file or its folder is read-only",
         "mount it writable and check the owner of file and folder",
+    ),
+    sqlite3.SQLITE_READONLY_ROLLBACK: (
+        "a process that was killed has left a transaction, which only a writer can undo",
+        "start the agent once",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         "the file cannot be opened",
@@ -128,7 +144,7 @@ def is_corruption(error: SqlError) -> bool:
     if code is None:
         # Python's own decoding, which has no code: "Could not decode to UTF-8 column …".
         return isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error)
-    return code & _PRIMARY_CODE in _CORRUPT
+    return code & _PRIMARY_CODE in _CORRUPT or "unsupported file format" in str(error)
 
 
 def translate(path: Path, error: SqlError) -> LedgerError:
@@ -140,8 +156,8 @@ def translate(path: Path, error: SqlError) -> LedgerError:
             path, f"the file is damaged ({error})", "restart the agent: it rebuilds the ledger"
         )
     code: int | None = getattr(error, "sqlite_errorcode", None)
-    what, remedy = _REMEDIES.get(
-        -1 if code is None else code & _PRIMARY_CODE,
-        ("SQLite failed", "see the cause, then restart the agent"),
+    code = -1 if code is None else code
+    what, remedy = _REMEDIES.get(code) or _REMEDIES.get(
+        code & _PRIMARY_CODE, ("SQLite failed", "see the cause, then restart the agent")
     )
     return LedgerUnavailable(path, f"{what} ({error})", remedy)

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.ledger import instances, ports, subnets
+from controller.ledger import instances, ports, rebuild, subnets
 from controller.ledger import restore as restoring
 from controller.ledger.connection import Connection
 from controller.ledger.doors import SlotDoor, SubnetDoor
@@ -30,6 +30,7 @@ class Ledger(SlotDoor, SubnetDoor):
         """Take over an open file; use `open` instead."""
         super().__init__(opened.connection)
         self.is_new = opened.is_new
+        self.needs_restore = opened.pending
         self.set_aside = opened.aside
 
     @classmethod
@@ -40,7 +41,7 @@ class Ledger(SlotDoor, SubnetDoor):
         *,
         seed: int | str | None = None,
         busy_timeout: float = 5.0,
-        wal: bool = True,
+        wal: bool | None = True,
         synchronous: str = "NORMAL",
     ) -> "Ledger":
         """Open the file, or start it; its folder must exist.
@@ -51,12 +52,13 @@ class Ledger(SlotDoor, SubnetDoor):
         given out. `busy_timeout` (seconds) bounds the wait for other processes; `synchronous` is
         OFF, NORMAL, FULL or EXTRA.
 
-        A corrupt or foreign file is set aside: then `is_new` is True and `set_aside` names it, and
-        the caller rebuilds with `restore`. Raises ValueError for a setting out of bounds and
-        LedgerUnavailable.
+        A corrupt or foreign file is set aside: then `is_new` is True and `set_aside` names it.
+        `needs_restore` stays True, over any number of starts, until `restore` was called. `wal`
+        None leaves the file's journal mode as it is. Raises ValueError for a setting out of bounds
+        and LedgerUnavailable.
         """
         wanted = None if ports is None else parse_ports(ports)
-        file = Path(path)
+        file = Path(path).absolute()
         if wanted is None and not file.exists():
             raise LedgerUnavailable(file, "there is no such file", "start the agent first")
 
@@ -115,9 +117,12 @@ class Ledger(SlotDoor, SubnetDoor):
         """Put a port aside that a foreign program holds.
 
         Nobody gets it before `until`; with None not before it is lifted. An instance that holds it
-        keeps it until `swap` or `release`. Raises LedgerConflict for a port that is not the
-        ledger's.
+        keeps it until `swap` or `release`. For one that is put aside already the new
+        time and reason count. Raises LedgerConflict for a port that is not the ledger's, and
+        ValueError without a reason.
         """
+        if not reason:
+            raise ValueError(f"port {port}: expected a reason to put it aside for")
         with self._connection.write as db:
             if not ports.put_aside(db, port, until=until, reason=reason):
                 raise LedgerConflict(f"port {port} is not in the ledger: it cannot be put aside")
@@ -129,11 +134,13 @@ class Ledger(SlotDoor, SubnetDoor):
 
         Ports that are held, put aside already or not the ledger's are left as they are.
         """
+        ports_to_keep = list(ports_to_keep)
         with self._connection.write as db:
             return ports.put_free_aside(db, ports_to_keep, until=until, reason=reason)
 
     def lift(self, ports_to_lift: Iterable[int]) -> set[int]:
         """End the quarantine of these ports; the ones that were put aside."""
+        ports_to_lift = list(ports_to_lift)
         with self._connection.write as db:
             return ports.lift(db, ports_to_lift)
 
@@ -157,10 +164,11 @@ class Ledger(SlotDoor, SubnetDoor):
             return ports.swap(db, number, name, old, now=now)
 
     def finalize(self, uids: Iterable[str], *, now: int) -> set[str]:
-        """Mark the instances as finalized, in one statement; the ones that it marked.
+        """Mark the instances as finalized, in one transaction; the ones that it marked.
 
         Unknown uids and those finalized before are left out.
         """
+        uids = list(uids)
         with self._connection.write as db:
             return instances.finalize(db, uids)
 
@@ -182,7 +190,7 @@ class Ledger(SlotDoor, SubnetDoor):
 
         Raises ValueError for the keys that the ledger itself keeps.
         """
-        if key in ("ports", "schema_version"):
+        if key in ("ports", "schema_version", rebuild.KEY):
             raise ValueError(f"meta key {key!r} is the ledger's own")
         with self._connection.write as db:
             db.execute(
@@ -195,8 +203,11 @@ class Ledger(SlotDoor, SubnetDoor):
         """Take over instances that run with the ports they hold, in one transaction.
 
         Returns what could not be taken over, an instance whole or not at all; the rest is. Ports
-        outside the range are kept until they are released.
+        outside the range are kept until they are released. `needs_restore` is False from then on.
         """
+        found = list(found)
         with self._connection.write as db:
+            rebuild.done(db)
             outcomes = [restoring.restore(db, instance, now=now) for instance in found]
+        self.needs_restore = False
         return [problem for problem in outcomes if problem is not None]

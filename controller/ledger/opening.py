@@ -4,6 +4,7 @@ Responsible for what happens before the first request: a corrupt or foreign file
 fresh one started, older schemas are migrated, the range of ports is brought up to date.
 """
 
+import dataclasses
 import logging
 import random
 import sqlite3
@@ -14,11 +15,17 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from controller.ledger import check, ports
+from controller.ledger import check, ports, rebuild
 from controller.ledger.connection import Connection
 from controller.ledger.errors import LedgerCorrupt, LedgerUnavailable
 from controller.ledger.filesystem import set_aside
-from controller.ledger.schema import APPLICATION_ID, migrate, unknown_migrations
+from controller.ledger.schema import (
+    APPLICATION_ID,
+    MIGRATIONS,
+    is_as_made,
+    migrate,
+    unknown_migrations,
+)
 
 _logger = logging.getLogger(__name__)
 _REMEDY = "restart the agent: it sets the file aside and rebuilds the ledger"
@@ -26,10 +33,15 @@ _REMEDY = "restart the agent: it sets the file aside and rebuilds the ledger"
 
 @dataclass(frozen=True)
 class Opened:
-    """An open file; `is_new` when it has no history, `aside` where a bad one was moved to."""
+    """An open file.
+
+    `is_new` when this call has made it, `pending` when nobody has rebuilt it since it was made,
+    `aside` where a bad one was moved to.
+    """
 
     connection: Connection
     is_new: bool
+    pending: bool
     aside: Path | None = None
 
 
@@ -45,9 +57,9 @@ def open_file(
     except LedgerCorrupt as error:
         if wanted is None:
             raise
-        aside = _move_away(error)
+        aside = _move_away(error) if error.is_at_path() else None
     opened = _open(connect, wanted, chance)
-    return Opened(opened.connection, opened.is_new, aside)
+    return dataclasses.replace(opened, aside=aside)
 
 
 def _move_away(error: LedgerCorrupt) -> Path:
@@ -70,6 +82,7 @@ def _open(
             is_new = _is_empty(db)
             if not is_new:
                 _require_sound(connection.path, db)
+                _require_migrated(connection.path, db, wanted)
             elif wanted is None:
                 raise LedgerUnavailable(
                     connection.path, "the file has no ledger yet", "start the agent first"
@@ -79,14 +92,29 @@ def _open(
                 _require_invariants(connection.path, db)
             if wanted is not None:
                 ports.set_range(db, wanted, chance)
-    except BaseException:
+            if is_new:
+                rebuild.ask_for(db)
+            pending = rebuild.is_pending(db)
+    except BaseException as error:
+        if isinstance(error, LedgerCorrupt):
+            error.inode = connection.identity
         connection.close()
         raise
-    return Opened(connection, is_new)
+    return Opened(connection, is_new, pending)
 
 
 def _is_empty(db: Database) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+def _require_migrated(path: Path, db: Database, wanted: Sequence[int] | None) -> None:
+    """Leave it to the agent to migrate: one of an older version may be at work on the file."""
+    if wanted is None and MIGRATIONS.pending(db):
+        raise LedgerUnavailable(
+            path,
+            "an older version of this program has made the file",
+            "use the version of the running agent, or start the agent once to migrate it",
+        )
 
 
 def _migrate(path: Path, db: Database) -> None:
@@ -110,13 +138,22 @@ def _require_sound(path: Path, db: Database) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise LedgerCorrupt(path, "the file is another program's database", _REMEDY)
-    broken = check.damage(db)
+    try:
+        broken = check.damage(db)
+        newer = set() if broken else unknown_migrations(db)
+        as_made = bool(broken or newer) or is_as_made(db)
+    except (KeyError, sqlite3.OperationalError) as error:
+        # SQLITE_ERROR: a table or column that our SQL names is not there. Any other is translated.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
+            raise
+        raise LedgerCorrupt(path, f"its schema is damaged ({error})", _REMEDY) from error
     if broken:
         raise LedgerCorrupt(path, f"the file is damaged ({broken[0]})", _REMEDY)
-    newer = unknown_migrations(db)
     if newer:
         raise LedgerUnavailable(
             path,
             f"a newer version wrote it (schema {', '.join(sorted(newer))})",
             "run that version again, or move the file away to have it rebuilt",
         )
+    if not as_made:
+        raise LedgerCorrupt(path, "its tables are not those of a ledger", _REMEDY)

@@ -38,6 +38,14 @@ _GIVE_BACK = (
 _END_QUARANTINE = (
     f"UPDATE ports SET quarantine = NULL, quarantine_until = NULL, turn = {_END_OF_LINE} WHERE "
 )
+# Each from an index that holds little else: a scan of the table takes 5 ms at 53,001 ports.
+_USAGE = f"""
+SELECT (SELECT count(*) FROM ports INDEXED BY ports_free WHERE {FREE}),
+       (SELECT count(*) FROM ports INDEXED BY ports_quarantined WHERE quarantine IS NOT NULL),
+       (SELECT count(*) FROM ports),
+       (SELECT count(*) FROM ports INDEXED BY ports_by_instance
+        WHERE instance IS NOT NULL AND confirmed IS NOT NULL AND quarantine IS NULL)
+"""
 
 
 def take(
@@ -168,10 +176,11 @@ def lift(db: Database, ports: Iterable[int]) -> set[int]:
 def quarantined(db: Database) -> list[Quarantine]:
     """The ports put aside, ascending."""
     rows = db.execute(
-        "SELECT port, quarantine_until, quarantine FROM ports WHERE quarantine IS NOT NULL"
-        " ORDER BY port"
+        "SELECT port, quarantine_until, quarantine FROM ports INDEXED BY ports_quarantined"
+        " WHERE quarantine IS NOT NULL"
     )
-    return [Quarantine(port=port, until=until, reason=reason) for port, until, reason in rows]
+    found = [Quarantine(port=port, until=until, reason=reason) for port, until, reason in rows]
+    return sorted(found, key=lambda aside: aside.port)
 
 
 def swap(db: Database, instance: int, name: str, old: int, *, now: int) -> int:
@@ -188,12 +197,12 @@ def swap(db: Database, instance: int, name: str, old: int, *, now: int) -> int:
 
 def usage(db: Database) -> Usage:
     """How many ports are in which state."""
-    counts = dict(db.execute("SELECT state, count(*) FROM ports GROUP BY state").fetchall())
+    free, quarantined, total, confirmed = db.execute(_USAGE).fetchone()
     return Usage(
-        free=counts.get("free", 0),
-        reserved=counts.get("reserved", 0),
-        confirmed=counts.get("confirmed", 0),
-        quarantined=counts.get("quarantined", 0),
+        free=free,
+        reserved=total - free - quarantined - confirmed,
+        confirmed=confirmed,
+        quarantined=quarantined,
     )
 
 

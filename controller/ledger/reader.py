@@ -4,6 +4,7 @@ Responsible for one read transaction a question. Opened by itself it holds a rea
 safe beside a running agent. It writes nothing.
 """
 
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Self
 from controller.ledger import check, instances, ports, slots, subnets
 from controller.ledger.connection import Connection
 from controller.ledger.errors import LedgerCorrupt, LedgerUnavailable
-from controller.ledger.records import Instance, Problem, Quarantine, Slot, Subnet, Usage
+from controller.ledger.records import Everything, Instance, Problem, Quarantine, Slot, Subnet, Usage
 from controller.ledger.schema import APPLICATION_ID, MIGRATIONS, unknown_migrations
 
 
@@ -74,6 +75,9 @@ class LedgerReader:
         """
         if challenges is not None and uids is not None:
             raise ValueError("instances(): give challenges or uids, not both")
+        # Before the transaction: what is iterated over might itself ask the ledger.
+        challenges = None if challenges is None else list(challenges)
+        uids = None if uids is None else list(uids)
         with self._connection.read as db:
             if challenges is not None:
                 return instances.by_challenge(db, challenges)
@@ -135,6 +139,18 @@ class LedgerReader:
         with self._connection.read as db:
             return dict(db.execute("SELECT key, value FROM meta ORDER BY key").fetchall())
 
+    def everything(self) -> Everything:
+        """All of it, as it was at one moment."""
+        with self._connection.read as db:
+            return Everything(
+                meta=dict(db.execute("SELECT key, value FROM meta ORDER BY key").fetchall()),
+                usage=ports.usage(db),
+                instances=instances.everything(db),
+                slots=slots.everything(db),
+                subnets=subnets.everything(db),
+                quarantined=ports.quarantined(db),
+            )
+
     def check(self) -> list[Problem]:
         """Every invariant that does not hold; empty when the ledger is sound."""
         with self._connection.read as db:
@@ -148,7 +164,15 @@ def _require_ledger(connection: Connection) -> None:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION_ID:
             raise LedgerCorrupt(path, "the file is no ledger", "name the agent's ledger")
-        if unknown_migrations(db) or MIGRATIONS.pending(db):
+        try:
+            other = bool(unknown_migrations(db) or MIGRATIONS.pending(db))
+        except (KeyError, sqlite3.OperationalError) as error:
+            raise LedgerCorrupt(
+                path,
+                f"its schema is damaged ({error})",
+                "restart the agent: it rebuilds the ledger",
+            ) from error
+        if other:
             raise LedgerUnavailable(
                 path,
                 "the file has another schema version than this program",

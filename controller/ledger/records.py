@@ -4,7 +4,7 @@ Responsible for the shape of what goes over the ledger's door. Timestamps are in
 since 1970 in UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
@@ -76,3 +76,15 @@ class Problem:
 
     kind: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All that a ledger holds at one moment."""
+
+    meta: Mapping[str, str]
+    usage: Usage
+    instances: Sequence[Instance]
+    slots: Sequence[Slot]
+    subnets: Sequence[Subnet]
+    quarantined: Sequence[Quarantine]

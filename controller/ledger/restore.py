@@ -5,10 +5,13 @@ starts or stops nothing. It takes a connection that is inside a transaction of i
 """
 
 import json
+import sqlite3
+from collections.abc import Mapping
 
 from sqlite_utils import Database
 
 from controller.ledger import instances, ports
+from controller.ledger.portrange import HIGHEST_PORT, LOWEST_PORT
 from controller.ledger.records import Instance, Problem
 
 _INSERT = """
@@ -29,11 +32,26 @@ def restore(db: Database, instance: Instance, *, now: int) -> Problem | None:
         if held == dict(instance.ports):
             return None
         return _conflict(instance, f"the ledger has it with the ports {held}")
-    taken = _holders(db, instance)
-    if taken:
-        return _conflict(instance, taken)
-    _insert(db, instance, now=now)
+    if refusal := _out_of_bounds(instance) or _holders(db, instance):
+        return _conflict(instance, refusal)
+    db.execute("SAVEPOINT restore")
+    try:
+        _insert(db, instance, now=now)
+    except sqlite3.IntegrityError as error:
+        db.execute("ROLLBACK TO restore")
+        return _conflict(instance, str(error))
+    finally:
+        db.execute("RELEASE restore")
     return None
+
+
+def _out_of_bounds(instance: Instance) -> str:
+    """What no port can be, in words; empty when all are ports."""
+    found: Mapping[str, object] = instance.ports  # read from labels and objects: it may be anything
+    for name, port in found.items():
+        if not isinstance(port, int) or not LOWEST_PORT <= port <= HIGHEST_PORT:
+            return f"port {name} is {port!r}: expected {LOWEST_PORT} to {HIGHEST_PORT}"
+    return ""
 
 
 def _holders(db: Database, instance: Instance) -> str:

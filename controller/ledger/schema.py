@@ -1,8 +1,12 @@
 """The tables of the ledger and the migrations that lead to them.
 
 Responsible for the schema, its version, and nothing else: no row of data is read or written here.
-A migration that was released is never edited; a change is a new migration at the end.
+A migration that was released is never edited, nor a constant that it is made of: a change is a new
+migration at the end, with constants of its own. A file whose tables are not to the letter what its
+migrations make is taken for a damaged one.
 """
+
+from functools import cache
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
@@ -194,6 +198,30 @@ def _number_instances(db: Database) -> None:
         db.execute(f"DROP TABLE old_{table}")
     for statement in (*_INDEXES, _UNFINALIZED):
         db.execute(statement)
+
+
+_OBJECTS = (
+    "SELECT type, name, tbl_name, sql FROM sqlite_master"
+    " WHERE tbl_name <> '_sqlite_migrations' AND tbl_name NOT LIKE 'sqlite_stat%'"
+)
+
+
+def is_as_made(db: Database) -> bool:
+    """Whether the file's tables and indexes are, to the letter, what its own migrations made.
+
+    The file's must all be known (`unknown_migrations`). SQLite's checks do not read this text.
+    """
+    seen = frozenset(migration.name for migration in MIGRATIONS.applied(db))
+    return frozenset(db.execute(_OBJECTS)) == _objects_after(seen)
+
+
+@cache
+def _objects_after(seen: frozenset[str]) -> frozenset[tuple[str, str, str, str | None]]:
+    """The tables and indexes of an empty file that has been through these migrations."""
+    with Database(memory=True) as fresh:
+        ahead = [found.name for found in MIGRATIONS.pending(fresh) if found.name not in seen]
+        MIGRATIONS.apply(fresh, stop_before=ahead)
+        return frozenset(fresh.execute(_OBJECTS))
 
 
 def unknown_migrations(db: Database) -> set[str]:

@@ -19,6 +19,12 @@ WHERE first >= coalesce((SELECT max(first) FROM subnets WHERE first <= :first), 
   AND first <= :last
 ORDER BY first
 """
+# As subnets never overlap, the one that begins last before the end of a range reaches into it, or
+# none does.
+_TAKEN_AT = """
+SELECT owner, pool, first, last FROM subnets
+WHERE first = (SELECT max(first) FROM subnets WHERE first <= :last) AND last >= :first
+"""
 
 
 def allocate(db: Database, owner: str, *, pool: IPv4Network, prefix: int, now: int) -> IPv4Network:
@@ -54,7 +60,7 @@ def _search(db: Database, pool: IPv4Network, size: int) -> int | None:
     """The first address of a free subnet: onward from the last one given, then from the start."""
     low, high = int(pool.network_address), int(pool.broadcast_address)
     row = db.execute("SELECT next FROM subnet_pools WHERE pool = ?", [str(pool)]).fetchone()
-    start = _align(low if row is None else row[0], size)
+    start = _align(low if row is None else max(low, row[0]), size)
     found = _first_gap(db, start, high, size)
     return _first_gap(db, low, high, size) if found is None and start > low else found
 
@@ -81,10 +87,11 @@ def adopt(db: Database, owner: str, *, pool: IPv4Network, subnet: IPv4Network, n
     """
     first, last = int(subnet.network_address), int(subnet.broadcast_address)
     row = db.execute(
-        "SELECT owner, pool, first, last FROM subnets WHERE (first <= ? AND last >= ?)"
-        " OR (owner = ? AND pool = ?) LIMIT 1",
-        [last, first, owner, str(pool)],
+        "SELECT owner, pool, first, last FROM subnets WHERE owner = ? AND pool = ?",
+        [owner, str(pool)],
     ).fetchone()
+    if row is None:
+        row = db.execute(_TAKEN_AT, {"first": first, "last": last}).fetchone()
     if row is None:
         _insert(db, owner, pool=pool, first=first, last=last, now=now)
     elif tuple(row) != (owner, str(pool), first, last):

@@ -33,6 +33,7 @@ async def rebuild(services: Services) -> None:
     )
     uids = {state.uid for state in found}
     if not uids:
+        await services.book(Ledger.restore, [], now=milliseconds(services.clock.now()))
         return
     rows = [row for row in await _instances(services) if row.uid in uids]
     if not rows:

@@ -102,7 +102,7 @@ def test_export_has_every_port_in_use(filled: Ledger, run: Run) -> None:
 def test_export_as_json_has_everything(filled: Ledger, run: Run) -> None:
     document = json.loads(run("export", "-o", "json").output)
     assert {key: len(document[key]) for key in sorted(document)} == {
-        **{"instances": 1, "meta": 3, "quarantined": 1, "slots": 1, "subnets": 1, "usage": 4}
+        **{"instances": 1, "meta": 4, "quarantined": 1, "slots": 1, "subnets": 1, "usage": 4}
     }
     assert document["subnets"][0]["subnet"] == "10.64.0.0/28"
 
@@ -136,3 +136,19 @@ def test_no_ledger_is_an_error_and_none_is_made(path: Path, run: Run, words: lis
     assert result.output.startswith(f"Error: ledger {path}: ")
     assert len(result.output.splitlines()) == 1
     assert not path.exists()
+
+
+def test_a_far_deadline_is_shown_as_it_is(filled: Ledger, run: Run) -> None:
+    filled.set_expiry("a", expires=2**50, now=1)
+    assert f"{2**50} ms" in run("show").output
+
+
+def test_a_row_that_cannot_be_read_is_one_line(filled: Ledger, run: Run) -> None:
+    with filled._connection.write as db:
+        db.execute("UPDATE meta SET value = '{' WHERE key = 'ports'")
+    for word in ("show", "export"):
+        done = run(word)
+        assert done.exit_code == 1
+        assert "cannot be read" in done.output
+    with filled._connection.write as db:  # for the fixture's own check
+        db.execute("UPDATE meta SET value = '[[10000, 10009]]' WHERE key = 'ports'")

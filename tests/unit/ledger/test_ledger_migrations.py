@@ -4,10 +4,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlite_utils import Database
 
 from controller.ledger import Ledger, LedgerConflict
 from controller.ledger.schema import MIGRATIONS
+from controller.ledger_cli import ledger as command
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -117,3 +119,13 @@ def test_an_old_ledger_and_a_new_one_have_the_same_schema(path: Path, tmp_path: 
 
     load("0001_tables", path)
     assert objects(path) == objects(tmp_path / "new.db")
+
+
+def test_the_command_line_does_not_migrate_under_an_older_agent(path: Path) -> None:
+    load("0002_is_finalized", path)
+    words = ["quarantine", "--lift-bindable", "--state-dir", str(path.parent)]
+    done = CliRunner().invoke(command, words, catch_exceptions=False)
+    assert done.exit_code == 1
+    assert "start the agent once to migrate it" in done.output
+    with Ledger.open(path, "10000-10009") as ledger:
+        assert ledger.uids() == {"a", "b"}

@@ -61,7 +61,7 @@ def test_an_adopted_subnet_is_not_given_to_another(ledger: Ledger) -> None:
         ledger.adopt_subnet("a", pool=POOL, subnet=taken, now=1)
     assert allocate(ledger, "b") == IPv4Network("10.64.0.128/28")
     for subnet in (IPv4Network("10.64.0.64/28"), IPv4Network("10.64.0.0/16"), taken):
-        with pytest.raises(LedgerConflict, match="a holds"):
+        with pytest.raises(LedgerConflict, match=r"(a|b) holds"):
             ledger.adopt_subnet("c", pool=IPv4Network("10.64.0.0/16"), subnet=subnet, now=1)
 
 
