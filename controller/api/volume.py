@@ -25,8 +25,8 @@ class EmptyDirVolume(Model):
     """The most that may be written to it, such as 64Mi; from 4Ki. In memory, more is refused with
     "no space left"; on disk the instance is stopped (StorageExceeded) within some 10 s, and each
     file counts for 1Ki at least, with 250,000 files at most. Without it, in memory: the memory
-    limits of the containers that mount it, taken together, which it never exceeds; on disk: no
-    limit."""
+    limits of the containers that mount it, taken together, which it never exceeds; on disk: the
+    controller's CHALLENGE_DEFAULT_VOLUME_SIZE, 1Gi."""
     medium: Literal["", "Memory"] = ""
     """Memory: kept in memory, which counts as the container's, and empty again once none of the
     containers that mount it runs any more; empty: on the node's disk, as long as the instance's

@@ -45,6 +45,7 @@ async def prepare(work: Work) -> None:
         return
     owner = FolderOwner(work.uid, meta.namespace, meta.name)
     await asyncio.to_thread(folders.create, owner, work.folders)
+    work.services.volume_limits.renew(work.uid)
 
 
 async def remove(services: Services, uid: str) -> None:
@@ -59,7 +60,9 @@ async def remove(services: Services, uid: str) -> None:
         services.engine, installation=services.settings.installation, uid=uid
     ):
         await engine_volumes.remove_volume(services.engine, volume.name)
-    await asyncio.to_thread(services.folders.remove, uid)
+    # Not among the threads that the ledger is asked in: there may be very many files.
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(services.removals, services.folders.remove, uid)
     services.strays.discard(uid)
 
 

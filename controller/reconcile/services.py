@@ -6,6 +6,7 @@ One object for each agent; steps reach clock, API server, ledger and engine only
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -65,10 +66,12 @@ class Services:
     strays: set[str] = field(default_factory=set)
     """Uids of which the engine has volumes, and no folder is here that would tell."""
     folders: Folders = field(init=False)
+    removals: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "removal"))
+    """Threads that remove folders, which can take them minutes."""
 
     def __post_init__(self) -> None:
         """The instances' folders are in the agent's own."""
-        self.folders = Folders(self.settings.state_dir / "instances")
+        self.folders = Folders(self.settings.state_dir.absolute() / "instances")
 
     async def book(
         self,

@@ -1,12 +1,14 @@
 """The sizeLimits of volumes on disk: who has them, and who is over one.
 
-Looks at the folders every 10 s, one instance after the other, in a thread; only at those with a
-limit. It stops nobody: who is over a limit is woken, and the step `keep_limits` acts.
+Looks at the folders every 10 s, one instance after the other, in a thread that works a fifth of
+the time at most, however much there is to be looked at. It stops nobody: who is over a limit is
+woken, and the step `keep_limits` acts.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 PERIOD: Final = 10.0
 """Seconds between two looks; a kubelet looks as often."""
+REST: Final = 4.0
+"""Seconds of rest after each second of looking: players say how many files there are."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,19 @@ class Usage:
 class VolumeLimits:
     """The instances with limits, by uid, and what was found of those over one."""
 
-    _limits: dict[str, tuple[Limit, ...]] = field(default_factory=dict)
+    _limits: dict[str, list[Limit]] = field(default_factory=dict)
     _exceeded: dict[str, str] = field(default_factory=dict)
 
-    def watch(self, uid: str, limits: tuple[Limit, ...]) -> None:
+    def watch(self, uid: str, limits: list[Limit]) -> None:
         """Look at these from now on."""
-        self._limits[uid] = limits
+        if self._limits.get(uid) != limits:
+            self._limits[uid] = limits
+
+    def renew(self, uid: str) -> None:
+        """The uid's volumes are empty again: what was found, or is being found, is over."""
+        self._exceeded.pop(uid, None)
+        if uid in self._limits:
+            self._limits[uid] = list(self._limits[uid])
 
     def forget(self, uid: str) -> None:
         """Look at the uid's no more; what was found is forgotten too."""
@@ -61,21 +72,22 @@ class VolumeLimits:
         """What was found, for the user; empty when nothing was."""
         return self._exceeded.get(uid, "")
 
-    async def sample(self) -> list[str]:
-        """Look once at all of them; the uids that are newly over a limit."""
-        found = []
+    async def sample(self) -> AsyncIterator[str]:
+        """Look once at all of them; yields the uids that are newly over a limit."""
         for uid, limits in list(self._limits.items()):
-            if uid in self._exceeded:
+            if uid in self._exceeded or self._limits.get(uid) is not limits:
                 continue
+            began = time.monotonic()
             usages = await asyncio.to_thread(usage, limits)
+            took = time.monotonic() - began
             over = next((each for each in usages if each.exceeded), None)
-            if over and self._limits.get(uid) == limits:
+            if over and self._limits.get(uid) is limits:
                 self._exceeded[uid] = _message(over)
-                found.append(uid)
-        return found
+                yield uid
+            await asyncio.sleep(took * REST)
 
 
-def usage(limits: tuple[Limit, ...]) -> list[Usage]:
+def usage(limits: list[Limit]) -> list[Usage]:
     """What is in each of the volumes; one that is not there is left out. Blocks."""
     found = []
     for each in limits:
@@ -92,13 +104,13 @@ async def keep_sampling(limits: VolumeLimits, wake: Callable[[str], object]) -> 
     """Look every 10 s until cancelled, and wake the instances that are over a limit."""
     while True:
         await asyncio.sleep(PERIOD)
-        for uid in await limits.sample():
+        async for uid in limits.sample():
             wake(uid)
 
 
-def paths(volumes: Mapping[str, int], folder: Path) -> tuple[Limit, ...]:
+def paths(volumes: Mapping[str, int], folder: Path) -> list[Limit]:
     """The limits of volumes by their names, which are folders below that one."""
-    return tuple(Limit(name, folder / name, limit) for name, limit in volumes.items())
+    return [Limit(name, folder / name, limit) for name, limit in volumes.items()]
 
 
 def _message(over: Usage) -> str:

@@ -46,13 +46,12 @@ async def look_up(work: Work) -> tuple[Folder, ...]:
 
 
 def disk_limits(work: Work) -> dict[str, int]:
-    """The bytes that each emptyDir on disk with a sizeLimit may hold, by the volume's name."""
+    """The bytes that each emptyDir on disk may hold, by the volume's name."""
+    default = work.services.settings.default_volume_size
     return {
-        volume.name: parse_memory(limit)
+        volume.name: parse_memory(volume.empty_dir.size_limit or default)
         for volume in mounted(work)
-        if volume.empty_dir is not None
-        and _on_disk(volume.empty_dir)
-        and (limit := volume.empty_dir.size_limit) is not None
+        if volume.empty_dir is not None and _on_disk(volume.empty_dir)
     }
 
 

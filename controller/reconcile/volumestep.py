@@ -1,4 +1,4 @@
-"""KeepLimits: an instance with a volume on disk that is over its sizeLimit is stopped for good.
+"""KeepLimits: an instance with a volume on disk that is over its limit is stopped for good.
 
 Its containers stay to be looked at, its ports stay held and its time goes on, but nothing is
 started again. What has found it is `volumelimits`.

@@ -268,7 +268,7 @@ async def test_what_is_left_of_nobody_known_is_found(served: World) -> None:
     assert served.services.strays == {"running"}
 
 
-def test_only_volumes_on_disk_with_a_limit_are_looked_at(served: World) -> None:
+def test_each_volume_on_disk_that_is_mounted_has_a_limit(served: World) -> None:
     listed = [
         {"name": "data", "emptyDir": {"sizeLimit": "1Mi"}},
         {"name": "free", "emptyDir": {}},
@@ -277,4 +277,7 @@ def test_only_volumes_on_disk_with_a_limit_are_looked_at(served: World) -> None:
     ]
     names = ("data", "free", "memory")
     each = {"volumeMounts": [{"name": n, "mountPath": f"/{n}"} for n in names]}
-    assert volumes.disk_limits(work_for(served, each, volumes=listed)) == {"data": 2**20}
+    assert volumes.disk_limits(work_for(served, each, volumes=listed)) == {
+        "data": 2**20,
+        "free": 2**30,
+    }

@@ -36,6 +36,10 @@ def template() -> dict[str, Any]:
     }
 
 
+async def sampled(limits: VolumeLimits) -> list[str]:
+    return [uid async for uid in limits.sample()]
+
+
 def fill(work: Work, size: int) -> None:
     folder = work.services.folders.path(UID) / "volumes" / "data"
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +49,7 @@ def fill(work: Work, size: int) -> None:
 async def test_one_within_its_limit_is_left_alone(node: World, work: Work) -> None:
     assert await keep_limits(work) == DONE
     fill(work, LIMIT // 2)
-    assert await node.services.volume_limits.sample() == []
+    assert await sampled(node.services.volume_limits) == []
     assert await keep_limits(work) == DONE
     assert node.engine.states == {"web": "running"}
 
@@ -53,8 +57,8 @@ async def test_one_within_its_limit_is_left_alone(node: World, work: Work) -> No
 async def test_one_over_its_limit_is_stopped_and_not_started_again(node: World, work: Work) -> None:
     await keep_limits(work)
     fill(work, 2 * LIMIT)
-    assert await node.services.volume_limits.sample() == [UID]
-    assert await node.services.volume_limits.sample() == [], "told once"
+    assert await sampled(node.services.volume_limits) == [UID]
+    assert await sampled(node.services.volume_limits) == [], "told once"
     failed = await keep_limits(work)
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.after) == ("StorageExceeded", None)
@@ -69,15 +73,37 @@ async def test_one_over_its_limit_is_stopped_and_not_started_again(node: World, 
 async def test_containers_made_anew_start_anew(node: World, work: Work) -> None:
     await keep_limits(work)
     fill(work, 2 * LIMIT)
-    await node.services.volume_limits.sample()
+    await sampled(node.services.volume_limits)
     await keep_limits(work)
     await teardown.release(work)
     work.containers = []
-    assert await node.services.volume_limits.sample() == [], "nobody's any more"
+    assert await sampled(node.services.volume_limits) == [], "nobody's any more"
     assert await keep_limits(work) == DONE
     assert conditions.get(work.status.conditions, conditions.LAUNCHED) is None
     fill(work, LIMIT // 2)
-    assert await node.services.volume_limits.sample() == []
+    assert await sampled(node.services.volume_limits) == []
+
+
+async def test_what_was_found_of_a_volume_that_is_empty_again_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, looked = VolumeLimits(), []
+    limits.watch(UID, [Limit("data", tmp_path, LIMIT)])
+
+    def emptied_meanwhile(folder: Path, enough: int) -> int:
+        looked.append(folder)
+        limits.renew(UID)
+        return 2 * LIMIT
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tree, "usage", emptied_meanwhile)
+        assert await sampled(limits) == []
+    assert looked == [tmp_path]
+    (tmp_path / "file").write_bytes(b"x" * 2 * LIMIT)
+    assert await sampled(limits) == [UID]
+    limits.renew(UID)
+    assert limits.exceeded(UID) == ""
+    assert await sampled(limits) == [UID]
 
 
 async def test_what_cannot_be_measured_is_over_its_limit(
@@ -86,8 +112,8 @@ async def test_what_cannot_be_measured_is_over_its_limit(
     monkeypatch.setattr(tree, "MOST_ENTRIES", 0)
     (tmp_path / "file").touch()
     limits = VolumeLimits()
-    limits.watch(UID, (Limit("data", tmp_path, LIMIT), Limit("gone", tmp_path / "gone", LIMIT)))
-    assert await limits.sample() == [UID]
+    limits.watch(UID, [Limit("data", tmp_path, LIMIT), Limit("gone", tmp_path / "gone", LIMIT)])
+    assert await sampled(limits) == [UID]
     assert "Volume data holds more than 0 files" in limits.exceeded(UID)
 
 
@@ -96,7 +122,7 @@ async def test_those_over_a_limit_are_woken(
 ) -> None:
     (tmp_path / "file").write_bytes(b"x" * 2 * LIMIT)
     limits, woken = VolumeLimits(), []
-    limits.watch(UID, (Limit("data", tmp_path, LIMIT),))
+    limits.watch(UID, [Limit("data", tmp_path, LIMIT)])
     monkeypatch.setattr(volumelimits, "PERIOD", 0)
 
     class Woken(Exception):
