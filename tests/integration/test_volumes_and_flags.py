@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from controller.runtime import labels
+from controller.runtime.folders import Folder, FolderOwner, Folders
+from controller.runtime.labels import Owner
 from hack.bed.bed import Bed
 from hack.bed.engine import docker_client
 from hack.bed.kubeconfig import Kubectl
@@ -248,6 +250,33 @@ def test_a_volume_on_disk_that_is_over_its_limit_stops_its_instance_for_good(
     assert world.condition("greedy")["reason"] == "StorageExceeded"
 
 
+def test_volumes_and_flag_go_with_a_failed_launch_and_when_the_time_is_over(begin: Worlds) -> None:
+    world = begin()
+    broken = [full()[0], full()[1] | {"command": ["/no-such-program"]}]
+    retained = FULL | {"ttl": "1s", "onExpiry": "Retain"}
+    texts = config_map("texts", motd="hello", tool="")
+    world.apply(secret("flags", "flag{1}"), texts)
+    world.apply(instance("broken", *broken, **FULL), instance("over", *full(), **retained))
+    world.wait("Expired", "over")
+    world.wait_reason("broken", "LaunchFailed")
+    until(lambda: [*world.folders(), *world.volumes()], lambda found: found == [])
+    patch = '{"spec":{"ttl":"1h"}}'
+    world.kubectl("patch", "chinst", "over", "-n", world.namespace, "--type=merge", "-p", patch)
+    world.wait("Ready", "over")
+    assert inside(world, "front", "cat /run/challenge/flag", "over") == "flag{1}"
+
+
+def leave_behind(world: World) -> None:
+    """What no ledger knows: half a folder, a whole one, and a volume without a folder."""
+    root = world.state_dir / "instances"
+    (root / ".new-half" / "volumes").mkdir(parents=True)
+    lost, stray = str(uuid.uuid4()), str(uuid.uuid4())
+    Folders(root).create(FolderOwner(lost, world.namespace, "lost"), (Folder("volumes/data"),))
+    owner = Owner(world.bed.state.name, "node-1", stray, world.namespace, "stray", "hash")
+    with world.docker() as client:
+        client.create_volume(labels.volume_name(stray, "cache"), labels=owner.labels())
+
+
 def test_nothing_of_instances_that_were_being_launched_outlives_a_crash(begin: Worlds) -> None:
     world = begin()
     world.bed.wait_for_controller(world.controller.name)
@@ -263,7 +292,7 @@ def test_nothing_of_instances_that_were_being_launched_outlives_a_crash(begin: W
         world.kubectl(
             "patch", "chinst", name, "-n", world.namespace, "--type=merge", "-p", patch, check=False
         )
-    (world.state_dir / "instances" / ".new-half" / "volumes").mkdir(parents=True)
+    leave_behind(world)
     world = again(begin, world)
     world.wait("Ready", *names[3:])
     uids = sorted(world.get(name)["metadata"]["uid"] for name in names[3:])
