@@ -72,7 +72,8 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         Path("/var/lib/challenge-controller"),
-        description="Folder of the node's ledger and lock file.",
+        description="Folder of the node's ledger and lock file, and of the instances' volumes and "
+        "flags; the engine must find it under the same path.",
     )
     ports: str = Field(
         "10000-29999",
@@ -144,6 +145,10 @@ class Settings(BaseSettings):
     )
     max_instances: int = Field(
         100_000, ge=1, le=1_000_000, description="Instances at most on this node."
+    )
+    default_volume_size: str = Field(
+        "1Gi",
+        description="How much an emptyDir on disk may hold that names no sizeLimit, at least 4Ki.",
     )
     ledger_wal: bool = Field(
         True, description="Keep the ledger in SQLite's WAL mode; off on network file systems."
@@ -237,6 +242,13 @@ class Settings(BaseSettings):
             "prune_age": values.parse_duration,
         }[info.field_name]
         parse(value)
+        return value
+
+    @field_validator("default_volume_size")
+    @classmethod
+    def _volume_size(cls, value: str) -> str:
+        if values.parse_memory(value) < 4096:
+            raise ValueError("expected at least 4Ki")
         return value
 
     @model_validator(mode="after")

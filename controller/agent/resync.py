@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from controller.cluster.client import INSTANCES, Object
 from controller.cluster.errors import ApiError
 from controller.ledger import Instance, Ledger, LedgerError, cmgr
+from controller.reconcile import mounts
 from controller.reconcile.queue import Key, WorkQueue
 from controller.reconcile.services import Services
 from controller.runtime import containers, labels
@@ -38,9 +39,10 @@ async def resync(services: Services, queue: WorkQueue) -> None:
             queue.wake(_key(read))
     if lifted := await asyncio.to_thread(cmgr.lift_bindable, services.ledger):
         logger.info("Took %d ports into use that cmgr has given up", len(lifted))
-    gone = (rows.keys() | running.keys()) - objects.keys()
+    left = await mounts.left(services, rows.keys() | objects.keys())
+    gone = (rows.keys() | running.keys() | left.keys()) - objects.keys()
     for uid in gone:
-        queue.wake(_orphan(uid, running.get(uid, []), rows.get(uid)))
+        queue.wake(left.get(uid) or _orphan(uid, running.get(uid, []), rows.get(uid)))
     logger.debug("Resync: %d instances, %d without an object here", len(objects), len(gone))
 
 

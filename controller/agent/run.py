@@ -23,7 +23,7 @@ from controller.cluster.errors import ApiError, ApiUnavailable
 from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
 from controller.ledger import Ledger, LedgerUnavailable
-from controller.reconcile import startup
+from controller.reconcile import startup, volumelimits
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
@@ -165,6 +165,7 @@ class _Agent:
             self._services.batch.run(),
             self._monitor.run(),
             self._keep_node(),
+            volumelimits.keep_sampling(self._services.volume_limits, self._queue.wake_uid),
             self._serve(),
         ]
 
@@ -175,6 +176,7 @@ class _Agent:
         await self._wait_for(lease)
         if self._services.ledger.needs_restore:
             await self._rebuild()
+        await asyncio.to_thread(self._services.folders.sweep)
         name = self._settings.node_name
         watching = operator.serve(
             "agent",

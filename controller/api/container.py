@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from controller.api.env import EnvVar
+from controller.api.env import EnvName, EnvVar
 from controller.api.meta import Model, Rule
 from controller.api.probe import Probe
 from controller.api.resources import Resources, Ulimit
@@ -22,6 +22,7 @@ from controller.api.values import (
     Port,
     Protocol,
 )
+from controller.api.volume import FileMode
 
 ABSOLUTE_PATH = r"^/[^\x00-\x1f:]*$"
 
@@ -155,7 +156,14 @@ class Container(Model):
     ] = Field(default_factory=list)
     """The volumes that the container sees."""
     mount_flag: bool = False
-    """Whether the container gets the flag of flagSecretRef as the file /run/challenge/flag."""
+    """Whether the container gets the flag of flagSecretRef as the file /run/challenge/flag, which
+    is root's and can only be read."""
+    flag_mode: FileMode = 0o444
+    """The flag file's permission bits, 0 to 511 (octal 0777); 292 is octal 0444. With 256 (octal
+    0400) only root reads it, which is for challenges that are about becoming root."""
+    flag_env: EnvName | None = None
+    """The name of an environment variable that has the flag too, for a program that cannot read a
+    file. Who may inspect containers on the node sees it there; the file shows nowhere."""
     init: bool = False
     """Whether the engine's small init is process 1, which hands on signals and reaps children."""
     ulimits: Annotated[list[Ulimit], Field(max_length=16, json_schema_extra=LIST_MAP_BY_NAME)] = (

@@ -22,9 +22,15 @@ class EmptyDirVolume(Model):
     )
 
     size_limit: Memory | None = None
-    """The most that may be written to it, such as 64Mi; from 4Ki."""
+    """The most that may be written to it, such as 64Mi; from 4Ki. In memory, more is refused with
+    "no space left"; on disk the instance is stopped (StorageExceeded) within some 10 s, and each
+    file counts for 1Ki at least, with 250,000 files at most. Without it, in memory: the memory
+    limits of the containers that mount it, taken together, which it never exceeds; on disk: the
+    controller's CHALLENGE_DEFAULT_VOLUME_SIZE, 1Gi."""
     medium: Literal["", "Memory"] = ""
-    """Memory: kept in memory, which counts as the container's; empty: on the node's disk."""
+    """Memory: kept in memory, which counts as the container's, and empty again once none of the
+    containers that mount it runs any more; empty: on the node's disk, as long as the instance's
+    containers are not made anew."""
 
 
 class KeyToPath(Model):
@@ -47,7 +53,7 @@ class KeyToPath(Model):
 
 
 class ConfigMapVolume(Model):
-    """The keys of a ConfigMap as read-only files."""
+    """The keys of a ConfigMap as read-only files, as they were when the containers were made."""
 
     name: ObjectName
     """The ConfigMap's name, in the instance's namespace."""

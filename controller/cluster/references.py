@@ -55,3 +55,14 @@ async def config_map_value(cluster: Cluster, namespace: str, name: str, key: str
     if key not in data:
         raise ReferenceMissing(CONFIG_MAPS, f"ConfigMap {name!r} has no key {key!r}")
     return str(data[key])
+
+
+async def config_map_files(cluster: Cluster, namespace: str, name: str) -> dict[str, bytes]:
+    """All that a ConfigMap holds, text and not, by its keys; raises ReferenceMissing."""
+    try:
+        config_map = await cluster.get(CONFIG_MAPS, name, namespace)
+    except NotFound:
+        raise ReferenceMissing(CONFIG_MAPS, f"ConfigMap {name!r} does not exist") from None
+    text = {key: str(value).encode() for key, value in (config_map.get("data") or {}).items()}
+    binary = config_map.get("binaryData") or {}
+    return text | {key: base64.b64decode(value) for key, value in binary.items()}

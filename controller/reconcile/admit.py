@@ -11,6 +11,7 @@ from controller.api.template import resolve, resolve_policy
 from controller.cluster import finalizer
 from controller.cluster.client import CHALLENGES
 from controller.cluster.errors import NotFound
+from controller.reconcile import mounts
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
 
@@ -48,6 +49,8 @@ def _refusal(work: Work) -> Failed | None:
     if unserved := unserved_fields(work):
         message = f"This version does not serve {', '.join(unserved)}; leave it out"
         return Failed(reasons.UNSUPPORTED, message)
+    if impossible := mounts.impossible(work):
+        return Failed(reasons.INVALID_TEMPLATE, impossible)
     allowed = set(work.services.settings.allowed_capabilities)
     for container in work.template.containers:
         if refused := sorted(_added_capabilities(container) - allowed):
@@ -66,10 +69,8 @@ def unserved_fields(work: Work) -> list[str]:
     Refused rather than ignored: a challenge that runs without what its author asked for is worse
     than one that says why it does not run.
     """
-    template, spec = work.template, work.instance.spec
+    template = work.template
     asked = {
-        "spec.flagSecretRef": spec.flag_secret_ref,
-        "template.volumes": template.volumes,
         "template.imagePullSecrets": template.image_pull_secrets,
         "template.network.egress: Internet": template.network.egress == "Internet",
     }
@@ -86,7 +87,6 @@ def _unserved_in(container: Container) -> list[str]:
         "resources.limits.ephemeral-storage": limits.ephemeral_storage,
         "securityContext.seccompProfile": profile != "RuntimeDefault",
         "cgroupParent": container.cgroup_parent,
-        "mountFlag": container.mount_flag,
     }
     return [f"containers[{container.name}].{name}" for name, value in asked.items() if value]
 

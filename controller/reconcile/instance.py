@@ -33,12 +33,13 @@ from controller.reconcile.services import Services
 from controller.reconcile.stop import GRACE_DEFAULT, stop
 from controller.reconcile.summary import summarize
 from controller.reconcile.suspend import suspend
+from controller.reconcile.volumestep import keep_limits
 from controller.reconcile.work import Work
 from controller.runtime.errors import EngineUnavailable, RuntimeFault
 
 Step = Callable[[Work], Awaitable[Result]]
 
-STEPS: tuple[Step, ...] = (admit, expire, reserve, pull, launch, suspend, probe)
+STEPS: tuple[Step, ...] = (admit, expire, reserve, pull, keep_limits, launch, suspend, probe)
 
 READ_AGAIN = 0.05
 ENGINE_RETRY = 5.0

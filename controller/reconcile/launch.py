@@ -11,7 +11,7 @@ from controller.api import conditions, reasons
 from controller.cluster.client import SECRETS
 from controller.cluster.references import ReferenceMissing
 from controller.ledger import Ledger, PortsExhausted, SubnetsExhausted
-from controller.reconcile import attach, gate, plan, restart, teardown
+from controller.reconcile import attach, gate, mounts, plan, restart, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.ports import replace_taken
 from controller.reconcile.result import DONE, Failed, Result, Waiting
@@ -21,6 +21,7 @@ from controller.runtime import containers, labels
 from controller.runtime.containers import ContainerPlan
 from controller.runtime.errors import (
     EngineError,
+    FolderFault,
     NetworkExhausted,
     NotFound,
     OutcomeUnknown,
@@ -43,6 +44,7 @@ async def launch(work: Work) -> Result:
         return failed
     try:
         planned = await plan.plans(work)
+        work.folders = await mounts.look_up(work)
     except ReferenceMissing as missing:
         reason = (
             reasons.SECRET_NOT_FOUND if missing.kind is SECRETS else reasons.CONFIG_MAP_NOT_FOUND
@@ -93,7 +95,7 @@ async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result:
     except (OutcomeUnknown, TimeoutError) as error:
         message = str(error) or f"No end after {services.settings.launch_timeout:.0f} s"
         return _failed(work, reasons.LAUNCH_TIMEOUT, message)
-    except EngineError as error:
+    except (EngineError, FolderFault) as error:
         await _undo(work)
         return _failed(work, reasons.LAUNCH_FAILED, error.message)
 
@@ -107,6 +109,7 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
     services.readiness.forget(work.uid)
     for status in work.status.containers:
         status.ready = False
+    await mounts.prepare(work)
     for _ in range(PORT_TRIES):
         try:
             await _make(work, planned)

@@ -10,6 +10,7 @@ from controller.api.env import EnvVar, EnvVarSource
 from controller.api.template import port_key
 from controller.api.values import parse_cpu, parse_memory
 from controller.cluster import references
+from controller.reconcile import identity, lookup, mounts
 from controller.reconcile.work import Work
 from controller.runtime.containers import ContainerPlan, PortBinding, Ulimit
 
@@ -68,6 +69,7 @@ def _plan(
         cap_drop=tuple(sorted(drop)),
         no_new_privileges=not security.allow_privilege_escalation,
         init=container.init,
+        mounts=mounts.mounts(work, container),
         stop_timeout=work.template.termination_grace_period_seconds,
     )
 
@@ -79,6 +81,7 @@ def _tuple(words: list[str] | None) -> tuple[str, ...] | None:
 async def _environment(work: Work, container: Container) -> dict[str, str]:
     spec = work.instance.spec
     env = {variable.name: await _value(work, variable) for variable in container.env}
+    env |= await identity.environment(work, container)
     env |= {f"{ENV_PREFIX}{variable.name}": variable.value for variable in spec.env}
     env[f"{ENV_PREFIX}USER_ID"] = spec.user or ""
     env[f"{ENV_PREFIX}SEED"] = spec.seed or ""
@@ -94,7 +97,7 @@ async def _value(work: Work, variable: EnvVar) -> str:
 async def _looked_up(work: Work, source: EnvVarSource) -> str:
     cluster, namespace = work.services.cluster, work.instance.metadata.namespace
     if secret := source.secret_key_ref:
-        return await references.secret_value(cluster, namespace, secret.name, secret.key)
+        return await lookup.secret_variable(work, secret.name, secret.key)
     if config := source.config_map_key_ref:
         return await references.config_map_value(cluster, namespace, config.name, config.key)
     return _field(work, source.field_ref.field_path if source.field_ref else "")

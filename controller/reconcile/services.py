@@ -6,6 +6,7 @@ One object for each agent; steps reach clock, API server, ledger and engine only
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -18,8 +19,10 @@ from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import Clock, SystemClock
 from controller.reconcile.gate import Gate
 from controller.reconcile.readiness import Readiness
+from controller.reconcile.volumelimits import VolumeLimits
 from controller.runtime.engine import Engine
 from controller.runtime.errors import EngineUnavailable
+from controller.runtime.folders import Folders
 from controller.runtime.images import Images
 from controller.settings import Settings
 
@@ -59,6 +62,16 @@ class Services:
     """The resourceVersion that each instance was last reconciled to."""
     starved: dict[str, None] = field(default_factory=dict)
     """Uids that wait for a port or a subnet, in order; woken when an instance gives some back."""
+    volume_limits: VolumeLimits = field(default_factory=VolumeLimits)
+    strays: set[str] = field(default_factory=set)
+    """Uids of which the engine has volumes, and no folder is here that would tell."""
+    folders: Folders = field(init=False)
+    removals: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "removal"))
+    """Threads that remove folders, which can take them minutes."""
+
+    def __post_init__(self) -> None:
+        """The instances' folders are in the agent's own."""
+        self.folders = Folders(self.settings.state_dir.absolute() / "instances")
 
     async def book(
         self,

@@ -1,4 +1,4 @@
-"""Taking an instance's things away: containers and their anonymous volumes, network, ports.
+"""Taking an instance's things away: containers, network, volumes and folder, ports.
 
 By uid alone, so that it serves what the API server no longer knows as well. In this order: ports
 go last, and only when the engine is known to hold none of them.
@@ -8,6 +8,7 @@ import asyncio
 
 from controller.api import conditions
 from controller.ledger import Ledger
+from controller.reconcile import mounts
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.services import Services
 from controller.reconcile.work import Work
@@ -41,12 +42,14 @@ async def remove(services: Services, uid: str, found: list[ContainerState]) -> N
 
 
 async def free(services: Services, uid: str) -> None:
-    """Give ports, subnet and row of a uid back to the ledger.
+    """Remove a uid's volumes and folder, and give its ports, subnet and row back to the ledger.
 
-    Raises OutcomeUnknown while a call is under way that may yet make the engine hold them.
+    To be called when its containers are gone. Raises RuntimeFault; OutcomeUnknown while a call is
+    under way that may yet make the engine hold them.
     """
     if services.engine.pending_below(labels.network_name(uid)):
         raise OutcomeUnknown("The engine has not answered an earlier call on its containers")
+    await mounts.remove(services, uid)
     await services.book(Ledger.release, uid, now=milliseconds(services.clock.now()))
 
 

@@ -13,6 +13,7 @@ from controller.cluster.client import INSTANCES, Object
 from controller.ledger import Instance as Row
 from controller.reconcile.services import Services
 from controller.runtime.containers import ContainerState
+from controller.runtime.folders import Folder
 from controller.runtime.labels import Owner
 
 
@@ -27,6 +28,8 @@ class Work:
     row: Row | None
     now: datetime
     containers: list[ContainerState] = dataclasses.field(default_factory=list)
+    folders: tuple[Folder, ...] = dataclasses.field(default=(), repr=False)
+    """What its containers are to mount, looked up for a launch; a flag can be in it."""
 
     @classmethod
     def of(cls, services: Services, read: Object, row: Row | None) -> "Work":

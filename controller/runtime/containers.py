@@ -156,6 +156,22 @@ async def terminate(engine: Engine, name_or_id: str) -> None:
             raise
 
 
+async def kill(engine: Engine, name_or_id: str) -> None:
+    """End the container's processes at once (SIGKILL), frozen or not; one that has ended is fine.
+
+    Raises EngineError, EngineUnavailable, OutcomeUnknown.
+    """
+    try:
+        await engine.call(
+            lambda client: client.kill(name_or_id, "SIGKILL"), effect=True, name=name_or_id
+        )
+    except (NotFound, Conflict):
+        return
+    except EngineError as error:
+        if "is not running" not in error.message:
+            raise
+
+
 async def pause(engine: Engine, name_or_id: str) -> None:
     """Freeze the container's processes; one that is frozen stays so. Raises as `start` does."""
     try:

@@ -43,6 +43,10 @@ class OutcomeUnknown(RuntimeFault):
     """A call that changes something was sent and not answered: it may have been carried out."""
 
 
+class FolderFault(RuntimeFault):
+    """A folder of an instance could not be written or removed; the message has path and cause."""
+
+
 class EngineError(RuntimeFault):
     """The engine answered and refused; `status` is the HTTP status, 0 where there is none."""
 

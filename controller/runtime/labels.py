@@ -74,6 +74,14 @@ def network_name(uid: str) -> str:
     return _checked(f"{NAME_PREFIX}{uid}")
 
 
+def volume_name(uid: str, volume: str) -> str:
+    """The engine's name of an instance's volume; always the same for the same two.
+
+    Raises ValueError when they give no name that the engine admits.
+    """
+    return _checked(f"{NAME_PREFIX}{uid}-{volume}")
+
+
 def shared_network_name(installation: str, index: int) -> str:
     """The engine's name of a shared network; `index` counts an installation's from 0.
 
@@ -90,7 +98,7 @@ def bridge_name(network: str) -> str:
 def _checked(name: str) -> str:
     if not _DOCKER_NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is no name for a container or network: "
+            f"{name!r} is no name for a container, network or volume: "
             "expected letters, digits, '_', '.' and '-'"
         )
     return name

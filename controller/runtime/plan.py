@@ -40,12 +40,19 @@ class Ulimit:
 
 @dataclass(frozen=True)
 class Mount:
-    """A bind mount of a host's path (which must exist) or a named volume, at `target`."""
+    """A bind mount of a host's path (which must exist) or a named volume, at `target`.
+
+    A volume that is not there is made with the first container that mounts it: by the engine's
+    driver `local` with these `options`, and with these `labels`. Never does it get the files that
+    the image has at `target`.
+    """
 
     kind: Literal["bind", "volume"]
     source: str
     target: str
     read_only: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,12 +144,23 @@ def host_config(version: str, plan: ContainerPlan, network: str) -> types.HostCo
         security_opt=_security_options(plan),
         read_only=plan.read_only,
         tmpfs=dict(plan.tmpfs) or None,
-        mounts=[
-            types.Mount(mount.target, mount.source, mount.kind, mount.read_only)
-            for mount in plan.mounts
-        ],
+        mounts=[_mount(mount) for mount in plan.mounts],
         init=plan.init,
         log_config=types.LogConfig(type=plan.log_driver, config=dict(plan.log_options)),
+    )
+
+
+def _mount(mount: Mount) -> types.Mount:
+    if mount.kind == "bind":
+        return types.Mount(mount.target, mount.source, "bind", mount.read_only)
+    return types.Mount(
+        mount.target,
+        mount.source,
+        "volume",
+        mount.read_only,
+        no_copy=True,
+        labels=dict(mount.labels),
+        driver_config=types.DriverConfig("local", dict(mount.options)),
     )
 
 

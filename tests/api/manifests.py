@@ -55,6 +55,8 @@ TEMPLATE: Manifest = {
             },
             "volumeMounts": [{"name": "tmp", "mountPath": "/tmp", "readOnly": False}],
             "mountFlag": True,
+            "flagMode": 256,
+            "flagEnv": "FLAG",
             "init": True,
             "ulimits": [{"name": "nofile", "soft": 1024, "hard": 4096}],
             "cgroupParent": "finals",

@@ -204,11 +204,16 @@ class World:
         with self.docker() as client:
             return sorted(v["Name"] for v in client.volumes()["Volumes"] or [])
 
+    def folders(self) -> list[str]:
+        """The names of the folders that the agent keeps for instances, half made ones too."""
+        return sorted(path.name for path in (self.state_dir / "instances").glob("*"))
+
     def assert_nothing_left(self) -> None:
-        """No container, network, volume, row or port of the node is left."""
+        """No container, network, volume, folder, row or port of the node is left."""
         assert self.containers() == []
         assert self.networks() == []
         assert self.volumes() == []
+        assert self.folders() == []
         assert self.rows() == {}
         assert self.ports_held() == 0
         assert self.problems() == []

@@ -10,6 +10,7 @@ from controller.cluster.errors import ApiUnavailable
 from controller.cluster.references import (
     USE_LABEL,
     ReferenceMissing,
+    config_map_files,
     config_map_value,
     secret_value,
 )
@@ -112,4 +113,18 @@ async def test_a_config_map_needs_no_release() -> None:
 async def test_what_a_config_map_lacks_is_named(name: str, key: str, message: str) -> None:
     with pytest.raises(ReferenceMissing, match=message) as caught:
         await config_map_value(cluster({}, None, CONFIG_MAPS), "team", name, key)
+    assert caught.value.kind is CONFIG_MAPS
+
+
+async def test_all_of_a_config_map_text_and_not_is_read() -> None:
+    served = cluster({"motd": "hü", "empty": ""}, None, CONFIG_MAPS)
+    body = served.read(CONFIG_MAPS, "flags", "team") | {"binaryData": {"logo": encoded(b"\xff")}}
+    served.put(CONFIG_MAPS, body)
+    assert await config_map_files(served, "team", "flags") == {
+        "motd": "hü".encode(),
+        "empty": b"",
+        "logo": b"\xff",
+    }
+    with pytest.raises(ReferenceMissing, match="ConfigMap 'absent' does not exist") as caught:
+        await config_map_files(served, "team", "absent")
     assert caught.value.kind is CONFIG_MAPS

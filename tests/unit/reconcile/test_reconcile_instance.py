@@ -173,7 +173,8 @@ async def test_a_status_that_the_server_refuses_is_left_to_the_back_off(node: Wo
     ("container", "reason"),
     [
         ({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}, "CapabilityNotAllowed"),
-        ({"mountFlag": True}, "Unsupported"),
+        ({"mountFlag": True}, "InvalidTemplate"),
+        ({"flagEnv": "FLAG"}, "InvalidTemplate"),
         ({"cgroupParent": "heavy"}, "Unsupported"),
     ],
 )

@@ -66,6 +66,8 @@ class Containers:
     states: dict[str, str] = field(default_factory=dict)
     networks: dict[str, dict[str, str]] = field(default_factory=dict)
     busy_networks: set[str] = field(default_factory=set)
+    kept: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The engine's volumes and their labels."""
     exit_code: int = 1
     oom_killed: bool = False
     started: str = "2026-01-31T11:59:00Z"
@@ -107,6 +109,15 @@ class Containers:
         if path[0] in self.busy_networks:
             return 403, {"message": f"network {path[0]} has active endpoints"}
         del self.networks[path[0]]
+        return 204, b""
+
+    def volumes(self, method: str, path: list[str]) -> Any:
+        """List all, remove one."""
+        if method == "GET":
+            return 200, {"Volumes": [{"Name": n, "Labels": m} for n, m in self.kept.items()]}
+        if path[0] not in self.kept:
+            return 404, {"message": f"get {path[0]}: no such volume"}
+        del self.kept[path[0]]
         return 204, b""
 
     def _labels(self, name: str) -> dict[str, str]:

@@ -65,7 +65,10 @@ def test_every_option_has_its_place() -> None:
         user="1000:1000",
         read_only=True,
         tmpfs={"/tmp": "rw,size=1m"},
-        mounts=(Mount("bind", "/host/flag", "/flag", True), Mount("volume", "v1", "/data")),
+        mounts=(
+            Mount("bind", "/host/flag", "/flag", True),
+            Mount("volume", "v1", "/data", options={"type": "tmpfs"}, labels={"whose": "ours"}),
+        ),
         cap_add=("LINUX_IMMUTABLE",),
         cap_drop=("NET_RAW",),
         no_new_privileges=False,
@@ -113,7 +116,17 @@ def test_every_option_has_its_place() -> None:
         "Tmpfs": {"/tmp": "rw,size=1m"},
         "Mounts": [
             {"Target": "/flag", "Source": "/host/flag", "Type": "bind", "ReadOnly": True},
-            {"Target": "/data", "Source": "v1", "Type": "volume", "ReadOnly": False},
+            {
+                "Target": "/data",
+                "Source": "v1",
+                "Type": "volume",
+                "ReadOnly": False,
+                "VolumeOptions": {
+                    "NoCopy": True,
+                    "Labels": {"whose": "ours"},
+                    "DriverConfig": {"Name": "local", "Options": {"type": "tmpfs"}},
+                },
+            },
         ],
         "Init": True,
         "LogConfig": {"Type": "none", "Config": {}},

@@ -104,6 +104,8 @@ def test_auto_is_the_number_of_cpus_within_the_gates_bounds(
         ("prune_age", "1 hour", "expected a duration such as 90s, 45m or 1h30m"),
         ("default_cpu", "two", "expected CPUs such as 500m, 2 or 0.5"),
         ("default_memory", "1e3", "expected bytes such as 512Mi"),
+        ("default_volume_size", "1Gb", "expected bytes such as 512Mi"),
+        ("default_volume_size", "4095", "expected at least 4Ki"),
         ("ledger_wal", "maybe", "expected a valid boolean"),
         ("log_level", "INFO", "expected 'debug', 'info', 'warning' or 'error'"),
         ("node_lease_duration", "3", "expected greater than or equal to 4"),
