@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock, engine_lock
+from controller.cluster.tasks import together
 from controller.reconcile.services import Services
 from controller.runtime import containers
 from controller.runtime.engine import EngineInfo
@@ -80,15 +81,7 @@ class EngineMonitor:
 
     async def _watch(self) -> None:
         """Follow the engine's events, and make sure meanwhile that it still answers."""
-        parts = [asyncio.create_task(self._follow()), asyncio.create_task(self._keep_pinging())]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await together(self._follow(), self._keep_pinging())
 
     async def _keep_pinging(self) -> None:
         """Raise EngineUnavailable when two pings in a row stay unanswered.

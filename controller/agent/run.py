@@ -22,6 +22,7 @@ from controller.cluster.client import INSTANCES, NODES, Cluster
 from controller.cluster.errors import ApiError, ApiUnavailable
 from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
+from controller.cluster.tasks import cancel, first_ended, together, until_done
 from controller.ledger import Ledger, LedgerUnavailable
 from controller.reconcile import startup
 from controller.reconcile.attempts import Attempts
@@ -80,12 +81,7 @@ def _ledger(settings: Settings) -> Ledger:
 
 
 async def _cluster_identity(cluster: Cluster) -> str:
-    while True:
-        try:
-            return await cluster.identity()
-        except ApiUnavailable as error:
-            logger.warning("Waiting for the API server: %s", error)
-            await asyncio.sleep(2.0)
+    return await until_done("No answer", cluster.identity, errors=(ApiUnavailable,))
 
 
 class _Agent:
@@ -143,9 +139,7 @@ class _Agent:
                 self._tasks.append(asyncio.create_task(part))
             yield
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await cancel(self._tasks)
             await self._queue.stop(STOP_DEADLINE)
             await self._services.readiness.close()
             await self._services.images.close()
@@ -155,9 +149,7 @@ class _Agent:
 
     async def ended(self) -> None:
         """Wait for the first part that ends, which none should, and raise what ended it."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await first_ended(self._tasks)
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
         return [
@@ -183,37 +175,22 @@ class _Agent:
             namespaces=self._settings.namespaces,
             selectors={INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"},
         )
-        parts = (watching, self._keep_comparing(), lease.keep(lost_after=None))
-        tasks = [asyncio.create_task(part) for part in parts]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            raise HeldElsewhere(lease.name, "another agent, which has taken it over")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await together(watching, self._keep_comparing(), lease.keep(lost_after=None))
+        raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _rebuild(self) -> None:
         """Fill a new ledger from what runs; raises NothingMatches, LedgerError."""
-        while True:
+
+        async def rebuild() -> None:
             await self._monitor.first_seen()
-            try:
-                return await startup.rebuild(self._services)
-            except (ApiError, RuntimeFault) as error:
-                logger.warning("Cannot look for what runs here, trying again: %s", error)
-                await asyncio.sleep(2.0)
+            await startup.rebuild(self._services)
+
+        await until_done("Cannot look for what runs", rebuild, errors=(ApiError, RuntimeFault))
 
     async def _keep_node(self) -> None:
         """Register the node, then keep its status."""
-        while True:
-            try:
-                await self._node.register()
-                break
-            except ApiError as error:
-                logger.warning("Cannot register ChallengeNode %s: %s", self._node.name, error)
-                await asyncio.sleep(2.0)
+        name = self._node.name
+        await until_done(f"Cannot register ChallengeNode {name}", self._node.register)
         await self._node.run()
 
     async def _lease(self) -> Lease:
@@ -230,12 +207,8 @@ class _Agent:
 
     async def _wait_for(self, lease: Lease) -> None:
         """Take the Lease; raises HeldElsewhere when another engine's agent lives."""
-        while True:
-            try:
-                return await lease.wait(patience=2.0 * lease.duration)
-            except ApiError as error:
-                logger.warning("Cannot take the Lease %s: %s", lease.name, error)
-                await asyncio.sleep(2.0)
+        take = partial(lease.wait, patience=2.0 * lease.duration)
+        await until_done(f"Cannot take the Lease {lease.name}", take)
 
     def _changed(self, key: Key, version: str) -> None:
         """Wake an instance, unless this is the echo of what its last reconcile has written."""

@@ -26,6 +26,7 @@ from controller.cluster.client import (
 from controller.cluster.errors import ApiError
 from controller.cluster.events import Recorder
 from controller.cluster.lease import Lease
+from controller.cluster.tasks import together, until_done
 from controller.manager import handlers
 from controller.manager.declared import Declared
 from controller.manager.expiry import Expiry
@@ -66,26 +67,14 @@ async def run(settings: Settings, cluster: Cluster, identity: str | None = None)
 
 
 async def _wait(lease: Lease) -> None:
-    while True:
-        try:
-            return await lease.wait()
-        except ApiError as error:
-            logger.warning("Cannot take the Lease %s: %s", lease.name, error)
-            await asyncio.sleep(2.0)
+    await until_done(f"Cannot take the Lease {lease.name}", lease.wait)
 
 
 async def _act_while_held(settings: Settings, cluster: Cluster, lease: Lease) -> None:
     manager = _Manager(settings, cluster)
-    keeping = asyncio.create_task(lease.keep(lost_after=lease.duration * 2 / 3))
-    tasks = [keeping, *(asyncio.create_task(part) for part in manager.parts())]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await together(lease.keep(lost_after=lease.duration * 2 / 3), *manager.parts())
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await manager.recorder.flush()
 
 

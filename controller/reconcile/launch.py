@@ -14,6 +14,7 @@ from controller.ledger import Ledger, PortsExhausted, SubnetsExhausted
 from controller.reconcile import attach, gate, plan, restart, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.ports import replace_taken
+from controller.reconcile.reserve import EXHAUSTED_RETRY
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.show import launched, show
 from controller.reconcile.work import Work
@@ -28,7 +29,6 @@ from controller.runtime.errors import (
 )
 
 REFERENCE_RETRY = 15.0
-EXHAUSTED_RETRY = 30.0
 PORT_TRIES = 20
 """Ports held by foreign programs that one launch steps over."""
 
