@@ -11,7 +11,9 @@ from functools import partial
 from random import Random
 from typing import Any, Final
 
-from controller.agent import handlers, resync
+from prometheus_client import CollectorRegistry
+
+from controller.agent import handlers, overdue, resync
 from controller.agent.address import towards
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
@@ -31,6 +33,8 @@ from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import SystemClock, milliseconds
 from controller.reconcile.gate import Gate
 from controller.reconcile.instance import InstanceReconciler
+from controller.reconcile.metrics import LaunchMetrics
+from controller.reconcile.outages import Outages
 from controller.reconcile.queue import Backoff, Key, WorkQueue
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
@@ -48,8 +52,10 @@ STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
 
-async def run(settings: Settings, cluster: Cluster) -> None:
-    """Serve one node until cancelled.
+async def run(
+    settings: Settings, cluster: Cluster, registry: CollectorRegistry | None = None
+) -> None:
+    """Serve one node until cancelled; ``registry`` is where its metrics go.
 
     Raises AlreadyRunning, IdentityMismatch, LedgerError: what an operator must put right.
     """
@@ -65,7 +71,8 @@ async def run(settings: Settings, cluster: Cluster) -> None:
         await confirm(ledger, "installation", settings.installation)
         engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
         stack.push_async_callback(engine.close)
-        agent = _Agent(settings, cluster, cluster_uid, ledger, engine)
+        metrics = LaunchMetrics(registry)
+        agent = _Agent(settings, cluster, cluster_uid, ledger, engine, metrics)
         await stack.enter_async_context(agent.serving())
         await agent.ended()
 
@@ -94,6 +101,7 @@ class _Agent:
         cluster_uid: str,
         ledger: Ledger,
         engine: Engine,
+        metrics: LaunchMetrics,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -114,15 +122,21 @@ class _Agent:
             engine=engine,
             images=Images(engine, concurrent_pulls=settings.concurrent_pulls),
             bridges=SharedBridges(engine, settings),
-            gate=Gate(settings.launches, wake),
+            gate=Gate(
+                settings.launches, wake, unanswered=lambda: engine.unanswered, observer=metrics
+            ),
+            metrics=metrics,
             readiness=Readiness(Probes(engine), wake),
             attempts=Attempts(backoff),
             batch=FinalizeBatch(ledger, lambda: milliseconds(clock.now())),
+            outages=Outages(ledger, lambda: milliseconds(clock.now())),
             recorder=Recorder(cluster, "challenge-agent", settings.node_name),
             wake=wake,
             address=lambda: self._node.public_address or own_address,
             clock=clock,
         )
+        engine.answered = self._services.answered
+        metrics.watch(self._services.gate, engine)
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
         self._node = NodeKeeper(self._services, lambda: self._monitor.info)
         self._monitor = EngineMonitor(
@@ -175,7 +189,9 @@ class _Agent:
             namespaces=self._settings.namespaces,
             selectors={INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"},
         )
-        await together(watching, self._keep_comparing(), lease.keep(lost_after=None))
+        sweeping = overdue.keep_sweeping(self._services, self._queue)
+        keeping = lease.keep(lost_after=None)
+        await together(watching, self._keep_comparing(), sweeping, keeping)
         raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _rebuild(self) -> None:

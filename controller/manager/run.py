@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from controller.api.instance import ChallengeInstance
@@ -30,6 +31,7 @@ from controller.cluster.tasks import together, until_done
 from controller.manager import handlers
 from controller.manager.declared import Declared
 from controller.manager.expiry import Expiry
+from controller.manager.metrics import ManagerMetrics
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.placement import Assigned, Assignments, is_launched, ports_of
@@ -41,11 +43,18 @@ logger = logging.getLogger(__name__)
 LEASE = "challenge-manager"
 
 
-async def run(settings: Settings, cluster: Cluster, identity: str | None = None) -> None:
+async def run(
+    settings: Settings,
+    cluster: Cluster,
+    identity: str | None = None,
+    registry: CollectorRegistry | None = None,
+) -> None:
     """Manage the cluster until cancelled, whenever the Lease is ours.
 
-    ``identity`` is the Lease's holder; without it one that no other process has.
+    ``identity`` is the Lease's holder; without it one that no other process has. ``registry`` is
+    where its metrics go.
     """
+    metrics = ManagerMetrics(registry)
     who = identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     lease = Lease(
         cluster,
@@ -58,7 +67,7 @@ async def run(settings: Settings, cluster: Cluster, identity: str | None = None)
         while True:
             await _wait(lease)
             logger.info("Managing: this process holds the Lease %s", LEASE)
-            await _act_while_held(settings, cluster, lease)
+            await _act_while_held(settings, cluster, lease, metrics)
             logger.warning("No longer managing: the Lease %s is lost", LEASE)
     finally:
         with contextlib.suppress(ApiError, TimeoutError):
@@ -70,11 +79,15 @@ async def _wait(lease: Lease) -> None:
     await until_done(f"Cannot take the Lease {lease.name}", lease.wait)
 
 
-async def _act_while_held(settings: Settings, cluster: Cluster, lease: Lease) -> None:
+async def _act_while_held(
+    settings: Settings, cluster: Cluster, lease: Lease, metrics: ManagerMetrics
+) -> None:
     manager = _Manager(settings, cluster)
+    metrics.acting(manager.pending)
     try:
         await together(lease.keep(lost_after=lease.duration * 2 / 3), *manager.parts())
     finally:
+        metrics.idle()
         await manager.recorder.flush()
 
 
@@ -92,6 +105,10 @@ class _Manager:
         )
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge)
+
+    def pending(self) -> int:
+        """Instances that wait for a node."""
+        return len(self._pending)
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """The tasks; none of them ends by itself."""

@@ -11,6 +11,7 @@ from controller.api.template import template_hash
 from controller.cluster import status as status_writer
 from controller.cluster.client import INSTANCES, Object
 from controller.ledger import Instance as Row
+from controller.reconcile.requests import request
 from controller.reconcile.services import Services
 from controller.runtime.containers import ContainerState
 from controller.runtime.labels import Owner
@@ -59,6 +60,7 @@ class Work:
             namespace=self.instance.metadata.namespace,
             name=self.instance.metadata.name,
             template_hash=template_hash(self.template),
+            restarted=request(self.instance),
         )
 
     def condition(self, kind: str, value: bool, reason: str, message: str = "") -> None:

@@ -183,6 +183,6 @@ async def test_its_removal_waits_for_its_turn(node: World) -> None:
     node.services.gate.request("other", gate.Work.LAUNCH)
     work = over(node)
     assert isinstance(await expire(work), Waiting)
-    assert node.engine.states == {"web": "running"}
+    assert node.engine.states == {"web": "exited"}, "asked to end, and not yet removed"
     assert node.services.ledger.get(UID) is not None
     assert Ledger.get(node.services.ledger, UID) == work.row

@@ -17,7 +17,9 @@ from controller.ledger import Ledger
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
+from controller.reconcile.clock import milliseconds
 from controller.reconcile.gate import Gate
+from controller.reconcile.outages import Outages
 from controller.reconcile.queue import Backoff
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
@@ -242,6 +244,7 @@ def world(ledger: Ledger, fake: FakeEngine, engine: Engine) -> World:
         readiness=Readiness(Probes(engine), wake),
         attempts=Attempts(backoff),
         batch=FinalizeBatch(ledger, lambda: 0),
+        outages=Outages(ledger, lambda: milliseconds(clock.now())),
         recorder=Recorder(cluster, "test"),
         wake=wake,
         address=lambda: "192.0.2.1",
