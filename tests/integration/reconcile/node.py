@@ -5,8 +5,8 @@ after they happen, and a reconcile is begun by the test alone.
 """
 
 import asyncio
-import dataclasses
 import enum
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -42,6 +42,8 @@ from tests.unit.cluster.fake_cluster import FakeCluster
 T = TypeVar("T")
 
 PATIENCE = 30.0
+HELD_BACK = 0.2
+"""Seconds after which a call that is held back counts as not answered."""
 
 
 class When(enum.Enum):
@@ -54,12 +56,20 @@ class When(enum.Enum):
 class FaultyEngine(Engine):
     """Fails the nth call that changes something, counted from `arm`; also all those after it."""
 
+    def __init__(self, url: str, *, timeout: float) -> None:
+        super().__init__(url, timeout=timeout)
+        self.held_back: dict[str, threading.Event] = {}
+
     armed = 0
     calls = 0
     fault: Exception
     when = When.BEFORE
     lasting = False
     before: Callable[[str], None] | None = None
+
+    def hold(self, name: str, released: threading.Event) -> None:
+        """Leave calls on that name unanswered until then, as an engine that hangs at one thing."""
+        self.held_back[name] = released
 
     def arm(self, nth: int, fault: Exception, when: When, *, lasting: bool = False) -> None:
         """Fail that call, counted from 1, with this; `lasting`: and the later ones."""
@@ -92,6 +102,14 @@ class FaultyEngine(Engine):
         )
         if fails and self.when is When.BEFORE:
             raise self.fault
+        if effect and (released := self.held_back.get(name or "")) and not released.is_set():
+            made, timeout = fn, HELD_BACK
+
+            def late(client: docker.APIClient) -> T:
+                released.wait()
+                return made(client)
+
+            fn = late
         result = await super().call(fn, effect=effect, name=name, timeout=timeout, lane=lane)
         if fails:
             raise self.fault
@@ -125,9 +143,10 @@ class Node:
         """The reconciler of these services."""
         self.reconciler = InstanceReconciler(self.services, self.forgotten.append)
 
-    def apply(self, template: Object, *, annotations: Object | None = None, **spec: Any) -> Key:
+    def apply(
+        self, template: Object, *, name: str = "web", annotations: Object | None = None, **spec: Any
+    ) -> Key:
         """An instance that was placed here, new or changed."""
-        name = "web"
         path = INSTANCES.path(name, "team")
         before = self.cluster.objects.get(path, {})
         meta: Object = {"name": name, "namespace": "team", "generation": 1, "annotations": {}}
@@ -172,12 +191,39 @@ class Node:
             key, lambda status: conditions.is_true(status.conditions, conditions.READY)
         )
 
+    def read(self, key: Key) -> Object:
+        """The object as it is, to be changed and put back."""
+        return self.cluster.read(INSTANCES, key.name, key.namespace)
+
+    def put(self, body: Object) -> None:
+        """Write it as somebody else would."""
+        self.cluster.put(INSTANCES, body)
+
+    def mark_deleted(self, key: Key) -> None:
+        """Ask for its deletion."""
+        body = self.read(key)
+        body["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:00Z"
+        self.put(body)
+
     async def delete(self, key: Key) -> None:
         """Delete it and wait for its end."""
-        body = self.cluster.read(INSTANCES, key.name, key.namespace)
-        body["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:00Z"
-        self.cluster.put(INSTANCES, body)
+        self.mark_deleted(key)
         await self.until(key, lambda _: key.uid in self.forgotten)
+
+    async def until_gone(self, key: Key) -> None:
+        """Reconcile until the ledger has no row of it."""
+        await self.until(key, lambda _: self.services.ledger.get(key.uid) is None)
+
+    async def exit_codes(self, name: str) -> list[str]:
+        """With what the containers of that name have ended, as the engine remembers it."""
+
+        def told(client: docker.APIClient) -> list[Any]:
+            wanted = {"type": ["container"], "event": ["die"], "container": [name]}
+            now = int(time.time()) + 1
+            return list(client.events(since=now - 60, until=now, filters=wanted, decode=True))
+
+        found = await self.services.engine.call(told, effect=False, timeout=PATIENCE)
+        return [event["Actor"]["Attributes"]["exitCode"] for event in found]
 
     async def containers(self, key: Key) -> list[ContainerState]:
         """The instance's containers."""
@@ -281,8 +327,3 @@ def template(image: str, *names: str, **fields: Any) -> Object:
             for name in names
         ],
     } | fields
-
-
-def again(services: Services) -> Services:
-    """The same node's services in an agent that has just been started again."""
-    return dataclasses.replace(services, stopping={}, seen={}, starved={}, unanswered={})
