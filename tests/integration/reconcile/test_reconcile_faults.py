@@ -19,18 +19,21 @@ CALLS = {SINGLE: 3, PAIR: 5}
 
 
 @pytest.mark.parametrize("names", [SINGLE, PAIR], ids=["single", "pair"])
-@pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize(
-    ("fault", "reason"),
-    [(REFUSED, reasons.LAUNCH_FAILED), (CUT, reasons.LAUNCH_TIMEOUT)],
-    ids=["refused", "cut"],
+    ("fault", "when", "reason"),
+    [
+        (REFUSED, When.BEFORE, reasons.LAUNCH_FAILED),
+        (REFUSED, When.AFTER, reasons.LAUNCH_FAILED),
+        (CUT, When.AFTER, reasons.LAUNCH_TIMEOUT),
+    ],
+    ids=["refused", "refused when done", "cut when done"],
 )
 async def test_a_launch_that_fails_anywhere_leaves_nothing_and_frees_its_ports_at_once(
     here: Node,
     image: str,
     fault: EngineError | OutcomeUnknown,
-    reason: str,
     when: When,
+    reason: str,
     names: tuple[str, ...],
 ) -> None:
     volumes = await here.volumes()

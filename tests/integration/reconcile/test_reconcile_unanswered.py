@@ -15,7 +15,7 @@ from hack.bed.bed import Bed
 from hack.bed.engine import Engine as BedEngine
 from tests.integration.reconcile.node import Node, node, template
 
-HASTE = 2.0
+HASTE = 1.0
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def dockerd(bed: Bed) -> Iterator[BedEngine]:
 
 @pytest.fixture
 async def hasty(bed: Bed, dockerd: BedEngine, ledger: Ledger) -> AsyncIterator[Node]:
-    """A node that waits two seconds for an answer."""
+    """A node that waits a second for an answer."""
     made = node(bed.docker_host, ledger, docker_timeout=HASTE)
     yield made
     dockerd.thaw()
