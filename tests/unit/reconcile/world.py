@@ -74,6 +74,9 @@ class Containers:
     finished: str = "2026-01-31T11:59:59Z"
     ends_at_once: bool = True
     template_hash: str = ""
+    restarted: str = ""
+    start_refused: str = ""
+    stop_timeout: int | None = None
     calls: list[str] = field(default_factory=list)
 
     def answer(self, request: Request) -> Any:
@@ -94,6 +97,8 @@ class Containers:
             del self.states[name]
         elif path[1] == "json":
             return 200, self._inspected(name)
+        elif path[1] == "start" and self.start_refused:
+            return 500, {"message": self.start_refused}
         elif path[1] == "start":
             self.states[name] = "running"
         elif path[1] == "kill" and self.ends_at_once:
@@ -116,6 +121,7 @@ class Containers:
             labels.CONTAINER: name,
             labels.INSTANCE_UID: UID,
             labels.TEMPLATE_HASH: self.template_hash,
+            labels.RESTARTED: self.restarted,
         }
 
     def _listed(self, name: str) -> Any:
@@ -132,7 +138,7 @@ class Containers:
         return {
             "Id": f"id-{name}",
             "Name": f"/chal-{UID}-{name}",
-            "Config": {"Labels": self._labels(name)},
+            "Config": {"Labels": self._labels(name), "StopTimeout": self.stop_timeout},
             "HostConfig": {},
             "State": {
                 "Status": self.states[name],
@@ -199,6 +205,7 @@ class World:
                 template_hash=self.engine.template_hash,
                 state=state,
                 image_id="sha256:1",
+                labels={labels.RESTARTED: self.engine.restarted},
             )
             for name, state in self.engine.states.items()
         ]
