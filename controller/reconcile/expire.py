@@ -29,6 +29,16 @@ def lifetime(instance: ChallengeInstance, status: InstanceStatus, default: str) 
     return ttl
 
 
+def cut(instance: ChallengeInstance, status: InstanceStatus) -> str:
+    """What to tell a user whose ttl is above the Challenge's maximum; empty when it is not."""
+    asked = instance.spec.ttl
+    if not asked or lifetime(instance, status, "0") == parse_duration(asked):
+        return ""
+    maximum = status.policy.ttl.maximum if status.policy else None
+    wanted = "0 (for ever)" if not parse_duration(asked) else asked
+    return f"spec.ttl: {wanted} is above the Challenge's maximum of {maximum}, and was cut to it"
+
+
 def deadline(
     instance: ChallengeInstance, status: InstanceStatus, now: datetime, default: str
 ) -> datetime | None:

@@ -21,7 +21,7 @@ from controller.ledger import Ledger
 from controller.reconcile import teardown
 from controller.reconcile.admit import admit
 from controller.reconcile.clock import milliseconds
-from controller.reconcile.expire import deadline, expire
+from controller.reconcile.expire import cut, deadline, expire
 from controller.reconcile.finalize import finalize
 from controller.reconcile.forget import forget
 from controller.reconcile.launch import launch
@@ -130,7 +130,10 @@ class InstanceReconciler:
             result = Failed(reasons.LAUNCH_FAILED, error.message, ENGINE_RETRY)
         summarize(work, result)
         work.status.expiration_time = self._deadline(work)
+        told = work.is_observed and work.instance.status.expiration_time is not None
         await work.publish()
+        if work.status.expiration_time and not told and (text := cut(work.instance, work.status)):
+            services.recorder.event(work.read, "Warning", reasons.TTL_CUT, text)
         await self._note_deadline(work)
         if isinstance(result, Done):
             await finalize(work)

@@ -75,6 +75,7 @@ class LaunchMetrics:
             registry=registry,
         )
         for work in Work:  # a series that is there from the start can be alerted on
+            self._waiting.labels(work.value)
             self._waited.labels(work.value)
             self._held.labels(work.value)
         self._launches.labels("succeeded", "")

@@ -6,11 +6,9 @@ meanwhile, and an annotation that was there from the beginning asks for nothing 
 """
 
 import hashlib
-from typing import Final
 
+from controller.api.annotations import RESTARTED_AT
 from controller.api.instance import ChallengeInstance
-
-RESTARTED_AT: Final = "challenge-controller.io/restartedAt"
 
 
 def request(instance: ChallengeInstance) -> str:

@@ -63,6 +63,11 @@ class Work:
             restarted=request(self.instance),
         )
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether the status as read is about the spec as read."""
+        return self.instance.status.observed_generation == self.instance.metadata.generation
+
     def condition(self, kind: str, value: bool, reason: str, message: str = "") -> None:
         """Set a condition in the draft."""
         conditions.set_condition(

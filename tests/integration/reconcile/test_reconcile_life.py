@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from controller.api import conditions, reasons
+from controller.api.annotations import RESTARTED_AT
 from controller.ledger import Ledger
 from controller.reconcile.instance import InstanceReconciler
-from controller.reconcile.requests import RESTARTED_AT
 from controller.runtime import labels
 from hack.bed.bed import Bed
 from tests.integration.reconcile.node import Node, node, template

@@ -214,3 +214,24 @@ async def test_while_nobody_can_be_asked_whose_time_is_over_ends_and_keeps_its_p
         assert (node.engine.states != {}) == left
     assert node.services.ledger.get(UID) is not None, "it may have been renewed"
     assert forgotten == []
+
+
+async def test_a_ttl_that_was_cut_is_told_once_and_again_when_it_is_asked_for_again(
+    node: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(node)
+    served, _ = reconciler(node)
+    spec = {"template": template(readinessProbe=None), "ttl": "3h"}
+    policy = {"ttl": {"maximum": "2h"}}
+    node.work(spec, readyTime="2026-01-31T12:00:00Z", policy=policy, observedGeneration=1)
+    told: list[str] = []
+    monkeypatch.setattr(node.services.recorder, "event", lambda *event: told.append(event[2]))
+    for _ in range(3):
+        await served.reconcile(KEY)
+    assert told.count(reasons.TTL_CUT) == 1
+    body = node.cluster.read(INSTANCES, "web", "team")
+    body["spec"]["ttl"], body["metadata"]["generation"] = "4h", 2
+    node.cluster.put(INSTANCES, body)
+    for _ in range(2):
+        await served.reconcile(KEY)
+    assert told.count(reasons.TTL_CUT) == 2

@@ -3,11 +3,12 @@
 from typing import Any
 
 from controller.api import reasons
+from controller.api.annotations import RESTARTED_AT
 from controller.api.instance import ContainerStatus
 from controller.cluster.client import INSTANCES
 from controller.reconcile import gate
 from controller.reconcile.relaunch import relaunch
-from controller.reconcile.requests import RESTARTED_AT, request
+from controller.reconcile.requests import request
 from controller.reconcile.result import DONE, Waiting
 from controller.reconcile.work import Work
 from controller.runtime import labels
