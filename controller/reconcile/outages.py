@@ -12,7 +12,8 @@ from controller.ledger import Ledger
 
 SHUTDOWN: Final = 15_000
 """Milliseconds for which an engine ends its containers before it is gone itself (dockerd's own
-`shutdown-timeout`); it can have answered us meanwhile."""
+`shutdown-timeout`); it can have answered us meanwhile. Rather one restart too many is not counted
+than one that was the engine's is."""
 
 RUN: Final = "engine_run"
 SEEN: Final = "engine_seen"

@@ -58,7 +58,7 @@ class FaultyEngine(Engine):
 
     def __init__(self, url: str, *, timeout: float) -> None:
         super().__init__(url, timeout=timeout)
-        self.held_back: dict[str, threading.Event] = {}
+        self.held_back: dict[str, tuple[threading.Event, float]] = {}
 
     armed = 0
     calls = 0
@@ -67,9 +67,12 @@ class FaultyEngine(Engine):
     lasting = False
     before: Callable[[str], None] | None = None
 
-    def hold(self, name: str, released: threading.Event) -> None:
-        """Leave calls on that name unanswered until then, as an engine that hangs at one thing."""
-        self.held_back[name] = released
+    def hold(self, name: str, released: threading.Event, patience: float = HELD_BACK) -> None:
+        """Leave calls on that name unanswered until then, as an engine that hangs at one thing.
+
+        `patience` is the call's time-out, in seconds.
+        """
+        self.held_back[name] = released, patience
 
     def arm(self, nth: int, fault: Exception, when: When, *, lasting: bool = False) -> None:
         """Fail that call, counted from 1, with this; `lasting`: and the later ones."""
@@ -102,15 +105,15 @@ class FaultyEngine(Engine):
         )
         if fails and self.when is When.BEFORE:
             raise self.fault
-        if effect and (released := self.held_back.get(name or "")) and not released.is_set():
-            made, timeout = fn, HELD_BACK
+        made = fn
+        if effect and name in self.held_back:
+            released, timeout = self.held_back.pop(name)
 
-            def late(client: docker.APIClient) -> T:
+            def made(client: docker.APIClient) -> T:
                 released.wait()
-                return made(client)
+                return fn(client)
 
-            fn = late
-        result = await super().call(fn, effect=effect, name=name, timeout=timeout, lane=lane)
+        result = await super().call(made, effect=effect, name=name, timeout=timeout, lane=lane)
         if fails:
             raise self.fault
         return result

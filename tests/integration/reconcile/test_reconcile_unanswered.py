@@ -124,3 +124,21 @@ async def test_an_engine_that_hangs_at_too_many_names_is_given_nothing_more(
     for key in (other, *stuck):
         await here.up(key)
     assert (here.held(), here.services.gate.held, here.engine.unanswered) == (3, 0, 0)
+
+
+async def test_a_launch_gives_its_slot_on_when_its_time_is_over(
+    bed: Bed, ledger: Ledger, image: str, answer: threading.Event
+) -> None:
+    here = node(bed.docker_host, ledger, launch_timeout=1.0)
+    here.services.gate.resize(1)
+    await here.up(here.apply(template(image, "web"), name="first"))  # has all that is shared
+    key = here.apply(template(image, "web"))
+    here.engine.hold(labels.container_name(key.uid, "web"), answer, patience=60.0)
+    await here.look(key)
+    assert here.reason(key) == reasons.LAUNCH_TIMEOUT
+    assert (here.services.gate.held, here.engine.unanswered, here.held()) == (0, 1, 2)
+    await here.up(here.apply(template(image, "web"), name="other"))
+    ports = here.status(key).ports
+    answer.set()
+    assert (await here.up(key)).ports == ports
+    await here.clear()
