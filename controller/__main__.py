@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from controller import __version__, log
+from controller import __version__, log, metrics
 from controller.agent import run as agent_run
 from controller.agent.identity import IdentityMismatch
 from controller.agent.lock import AlreadyRunning
@@ -33,6 +33,7 @@ OPERATOR_ERRORS = (
     ConfigurationError,
     HeldElsewhere,
     IdentityMismatch,
+    metrics.CannotServe,
     LedgerError,
     NothingMatches,
     OSError,
@@ -90,11 +91,15 @@ async def _serve(role: str, settings: Settings) -> int:
 def _roles(role: str, settings: Settings, cluster: Cluster) -> list[Coroutine[Any, Any, None]]:
     # One machine's "all" is the same holder after a crash, so it need not wait for itself.
     identity = f"all on {settings.node_name}" if role == "all" else None
+    registry = metrics.registry()
     roles = []
     if role in ("all", "agent"):
-        roles.append(agent_run.run(settings, cluster))
+        roles.append(agent_run.run(settings, cluster, registry))
     if role in ("all", "manager"):
-        roles.append(manager_run.run(settings, cluster, identity))
+        roles.append(manager_run.run(settings, cluster, identity, registry))
+    if settings.metrics_port:
+        address, port = settings.metrics_address, settings.metrics_port
+        roles.append(metrics.serve(registry, address, port))
     return roles
 
 

@@ -171,6 +171,14 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds after which another manager takes over from a silent one.",
     )
+    metrics_address: str = Field(
+        "127.0.0.1",
+        description="IP address of the host on which metrics are served, for CHALLENGE_METRICS_PORT"
+        ". Any other than a loopback address has to be kept from instances by a firewall.",
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port on which metrics are served; 0 for none."
+    )
     log_level: LOG_LEVELS = Field("info", description="Least severe level that is logged.")
 
     @field_validator("namespaces", "allowed_capabilities", mode="before")
@@ -204,7 +212,7 @@ class Settings(BaseSettings):
             raise ValueError(f"expected 1 <= FIRST <= LAST <= {LAST_PORT}")
         return f"{int(first)}-{int(last)}"
 
-    @field_validator("interface")
+    @field_validator("interface", "metrics_address")
     @classmethod
     def _ip_address(cls, value: str) -> str:
         try:

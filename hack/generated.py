@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from controller.api import crd
-from hack import reference
+from hack import metrics_page, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def files() -> dict[Path, str]:
     """Return the text that each generated file ought to have."""
     texts = {ROOT / "crds" / name: text for name, text in crd.manifests().items()}
-    return texts | {ROOT / "docs" / "api.md": reference.page()}
+    docs = {"api.md": reference.page(), "metrics.md": metrics_page.page()}
+    return texts | {ROOT / "docs" / name: text for name, text in docs.items()}
 
 
 def drift() -> list[str]:
@@ -39,7 +40,7 @@ def drift() -> list[str]:
 
 
 @click.command(
-    help="Write the files that are generated from the code: crds/*.yaml and docs/api.md."
+    help="Write the files that are generated from the code: crds/*.yaml, docs/{api,metrics}.md."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is out of date.")
 def main(check: bool) -> None:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock, engine_lock
+from controller.cluster.tasks import together
+from controller.ledger import LedgerUnavailable
 from controller.reconcile.services import Services
-from controller.runtime import containers
+from controller.runtime import containers, run
 from controller.runtime.engine import EngineInfo
 from controller.runtime.errors import EngineUnavailable, RuntimeFault
 
@@ -35,6 +37,7 @@ class EngineMonitor:
         self._returned = returned
         self._changed = changed
         self._lock: HostLock | None = None
+        self._was_away = False
         self._seen, self._looked = asyncio.Event(), asyncio.Event()
         self._settling: set[asyncio.Task[None]] = set()
         self.info: EngineInfo | None = None
@@ -75,20 +78,14 @@ class EngineMonitor:
             lock.acquire()
             self._lock = lock
         await confirm(self._services.ledger, "engine", info.id)
+        await self._services.outages.reached(await run.current(engine), was_away=self._was_away)
+        self._was_away = False
         self.info = info
         self._seen.set()
 
     async def _watch(self) -> None:
         """Follow the engine's events, and make sure meanwhile that it still answers."""
-        parts = [asyncio.create_task(self._follow()), asyncio.create_task(self._keep_pinging())]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await together(self._follow(), self._keep_pinging())
 
     async def _keep_pinging(self) -> None:
         """Raise EngineUnavailable when two pings in a row stay unanswered.
@@ -98,6 +95,8 @@ class EngineMonitor:
         while True:
             await asyncio.sleep(PING_PERIOD)
             await self._services.engine.wait(attempts=2, interval=1.0)
+            with contextlib.suppress(LedgerUnavailable):  # no reason to give the engine up
+                await self._services.outages.seen()
 
     async def _follow(self) -> None:
         """Pass on what the engine tells until it is cut off."""
@@ -126,6 +125,7 @@ class EngineMonitor:
         self._services.wake(uid)
 
     def _lost(self, message: str) -> None:
+        self._was_away = True
         if self._services.engine_problem != message:
             logger.warning("Docker engine unavailable: %s", message)
             self._services.engine_problem = message

@@ -131,7 +131,7 @@ class NodeKeeper:
         return status
 
     def _conditions(self, status: NodeStatus, node: ChallengeNode, *, low: bool, free: int) -> None:
-        problem = self._services.engine_problem
+        problem = self._services.engine_problem or self._services.gate.hanging
         docker_reason = reasons.DOCKER_UNAVAILABLE if problem else reasons.AVAILABLE
         ready_reason = reasons.DOCKER_UNAVAILABLE if problem else reasons.READY
         pressure = f"{free} host ports are free"

@@ -11,7 +11,9 @@ from functools import partial
 from random import Random
 from typing import Any, Final
 
-from controller.agent import handlers, resync
+from prometheus_client import CollectorRegistry
+
+from controller.agent import handlers, overdue, resync
 from controller.agent.address import towards
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
@@ -22,6 +24,7 @@ from controller.cluster.client import INSTANCES, NODES, Cluster
 from controller.cluster.errors import ApiError, ApiUnavailable
 from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
+from controller.cluster.tasks import cancel, first_ended, together, until_done
 from controller.ledger import Ledger, LedgerUnavailable
 from controller.reconcile import startup, volumelimits
 from controller.reconcile.attempts import Attempts
@@ -30,6 +33,8 @@ from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import SystemClock, milliseconds
 from controller.reconcile.gate import Gate
 from controller.reconcile.instance import InstanceReconciler
+from controller.reconcile.metrics import LaunchMetrics
+from controller.reconcile.outages import Outages
 from controller.reconcile.queue import Backoff, Key, WorkQueue
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
@@ -47,8 +52,10 @@ STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
 
-async def run(settings: Settings, cluster: Cluster) -> None:
-    """Serve one node until cancelled.
+async def run(
+    settings: Settings, cluster: Cluster, registry: CollectorRegistry | None = None
+) -> None:
+    """Serve one node until cancelled; ``registry`` is where its metrics go.
 
     Raises AlreadyRunning, IdentityMismatch, LedgerError: what an operator must put right.
     """
@@ -64,7 +71,8 @@ async def run(settings: Settings, cluster: Cluster) -> None:
         await confirm(ledger, "installation", settings.installation)
         engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
         stack.push_async_callback(engine.close)
-        agent = _Agent(settings, cluster, cluster_uid, ledger, engine)
+        metrics = LaunchMetrics(registry)
+        agent = _Agent(settings, cluster, cluster_uid, ledger, engine, metrics)
         await stack.enter_async_context(agent.serving())
         await agent.ended()
 
@@ -80,12 +88,7 @@ def _ledger(settings: Settings) -> Ledger:
 
 
 async def _cluster_identity(cluster: Cluster) -> str:
-    while True:
-        try:
-            return await cluster.identity()
-        except ApiUnavailable as error:
-            logger.warning("Waiting for the API server: %s", error)
-            await asyncio.sleep(2.0)
+    return await until_done("No answer", cluster.identity, errors=(ApiUnavailable,))
 
 
 class _Agent:
@@ -98,6 +101,7 @@ class _Agent:
         cluster_uid: str,
         ledger: Ledger,
         engine: Engine,
+        metrics: LaunchMetrics,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -118,15 +122,21 @@ class _Agent:
             engine=engine,
             images=Images(engine, concurrent_pulls=settings.concurrent_pulls),
             bridges=SharedBridges(engine, settings),
-            gate=Gate(settings.launches, wake),
+            gate=Gate(
+                settings.launches, wake, unanswered=lambda: engine.unanswered, observer=metrics
+            ),
+            metrics=metrics,
             readiness=Readiness(Probes(engine), wake),
             attempts=Attempts(backoff),
             batch=FinalizeBatch(ledger, lambda: milliseconds(clock.now())),
+            outages=Outages(ledger, lambda: milliseconds(clock.now())),
             recorder=Recorder(cluster, "challenge-agent", settings.node_name),
             wake=wake,
             address=lambda: self._node.public_address or own_address,
             clock=clock,
         )
+        engine.answered = self._services.answered
+        metrics.watch(self._services.gate, engine)
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
         self._node = NodeKeeper(self._services, lambda: self._monitor.info)
         self._monitor = EngineMonitor(
@@ -143,9 +153,7 @@ class _Agent:
                 self._tasks.append(asyncio.create_task(part))
             yield
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await cancel(self._tasks)
             await self._queue.stop(STOP_DEADLINE)
             await self._services.readiness.close()
             await self._services.images.close()
@@ -155,9 +163,7 @@ class _Agent:
 
     async def ended(self) -> None:
         """Wait for the first part that ends, which none should, and raise what ended it."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await first_ended(self._tasks)
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
         return [
@@ -185,37 +191,24 @@ class _Agent:
             namespaces=self._settings.namespaces,
             selectors={INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"},
         )
-        parts = (watching, self._keep_comparing(), lease.keep(lost_after=None))
-        tasks = [asyncio.create_task(part) for part in parts]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            raise HeldElsewhere(lease.name, "another agent, which has taken it over")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        sweeping = overdue.keep_sweeping(self._services, self._queue)
+        keeping = lease.keep(lost_after=None)
+        await together(watching, self._keep_comparing(), sweeping, keeping)
+        raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _rebuild(self) -> None:
         """Fill a new ledger from what runs; raises NothingMatches, LedgerError."""
-        while True:
+
+        async def rebuild() -> None:
             await self._monitor.first_seen()
-            try:
-                return await startup.rebuild(self._services)
-            except (ApiError, RuntimeFault) as error:
-                logger.warning("Cannot look for what runs here, trying again: %s", error)
-                await asyncio.sleep(2.0)
+            await startup.rebuild(self._services)
+
+        await until_done("Cannot look for what runs", rebuild, errors=(ApiError, RuntimeFault))
 
     async def _keep_node(self) -> None:
         """Register the node, then keep its status."""
-        while True:
-            try:
-                await self._node.register()
-                break
-            except ApiError as error:
-                logger.warning("Cannot register ChallengeNode %s: %s", self._node.name, error)
-                await asyncio.sleep(2.0)
+        name = self._node.name
+        await until_done(f"Cannot register ChallengeNode {name}", self._node.register)
         await self._node.run()
 
     async def _lease(self) -> Lease:
@@ -232,12 +225,8 @@ class _Agent:
 
     async def _wait_for(self, lease: Lease) -> None:
         """Take the Lease; raises HeldElsewhere when another engine's agent lives."""
-        while True:
-            try:
-                return await lease.wait(patience=2.0 * lease.duration)
-            except ApiError as error:
-                logger.warning("Cannot take the Lease %s: %s", lease.name, error)
-                await asyncio.sleep(2.0)
+        take = partial(lease.wait, patience=2.0 * lease.duration)
+        await until_done(f"Cannot take the Lease {lease.name}", take)
 
     def _changed(self, key: Key, version: str) -> None:
         """Wake an instance, unless this is the echo of what its last reconcile has written."""

@@ -70,7 +70,8 @@ class TemplateSpec(Model):
     )
     """The volumes that containers can mount."""
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
-    """Whether a container that ends is started again; restarts are counted and bounded."""
+    """Whether a container that ends is started again; restarts are counted and bounded. What the
+    engine or a reboot has ended is started again in any case, and not counted."""
     image_pull_secrets: Annotated[
         list[LocalObjectReference], Field(max_length=8, json_schema_extra=LIST_MAP_BY_NAME)
     ] = Field(default_factory=list)

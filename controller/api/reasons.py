@@ -59,6 +59,9 @@ CONTAINER_EXITED: Final = "ContainerExited"
 """A container has ended; the message has its exit code. It is started again by restartPolicy."""
 CRASH_LOOP: Final = "CrashLoop"
 """A container has ended too often; it is not started again. Delete the instance, or mend it."""
+RESTARTING: Final = "Restarting"
+"""The annotation challenge-controller.io/restartedAt has a new value: the containers end and are
+launched anew on the same ports."""
 STORAGE_EXCEEDED: Final = "StorageExceeded"
 """A container has written more than limits.ephemeral-storage or sizeLimit allow."""
 READY: Final = "Ready"
@@ -95,6 +98,7 @@ PROGRESS: Final = frozenset(
         LAUNCHING,
         LAUNCHED,
         PROBE_PENDING,
+        RESTARTING,
         SUSPENDED,
         EXPIRED,
         DELETING,

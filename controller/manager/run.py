@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from controller.api.instance import ChallengeInstance
@@ -26,9 +27,11 @@ from controller.cluster.client import (
 from controller.cluster.errors import ApiError
 from controller.cluster.events import Recorder
 from controller.cluster.lease import Lease
+from controller.cluster.tasks import together, until_done
 from controller.manager import handlers
 from controller.manager.declared import Declared
 from controller.manager.expiry import Expiry
+from controller.manager.metrics import ManagerMetrics
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.placement import Assigned, Assignments, is_launched, ports_of
@@ -40,11 +43,18 @@ logger = logging.getLogger(__name__)
 LEASE = "challenge-manager"
 
 
-async def run(settings: Settings, cluster: Cluster, identity: str | None = None) -> None:
+async def run(
+    settings: Settings,
+    cluster: Cluster,
+    identity: str | None = None,
+    registry: CollectorRegistry | None = None,
+) -> None:
     """Manage the cluster until cancelled, whenever the Lease is ours.
 
-    ``identity`` is the Lease's holder; without it one that no other process has.
+    ``identity`` is the Lease's holder; without it one that no other process has. ``registry`` is
+    where its metrics go.
     """
+    metrics = ManagerMetrics(registry)
     who = identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     lease = Lease(
         cluster,
@@ -57,7 +67,7 @@ async def run(settings: Settings, cluster: Cluster, identity: str | None = None)
         while True:
             await _wait(lease)
             logger.info("Managing: this process holds the Lease %s", LEASE)
-            await _act_while_held(settings, cluster, lease)
+            await _act_while_held(settings, cluster, lease, metrics)
             logger.warning("No longer managing: the Lease %s is lost", LEASE)
     finally:
         with contextlib.suppress(ApiError, TimeoutError):
@@ -66,26 +76,18 @@ async def run(settings: Settings, cluster: Cluster, identity: str | None = None)
 
 
 async def _wait(lease: Lease) -> None:
-    while True:
-        try:
-            return await lease.wait()
-        except ApiError as error:
-            logger.warning("Cannot take the Lease %s: %s", lease.name, error)
-            await asyncio.sleep(2.0)
+    await until_done(f"Cannot take the Lease {lease.name}", lease.wait)
 
 
-async def _act_while_held(settings: Settings, cluster: Cluster, lease: Lease) -> None:
+async def _act_while_held(
+    settings: Settings, cluster: Cluster, lease: Lease, metrics: ManagerMetrics
+) -> None:
     manager = _Manager(settings, cluster)
-    keeping = asyncio.create_task(lease.keep(lost_after=lease.duration * 2 / 3))
-    tasks = [keeping, *(asyncio.create_task(part) for part in manager.parts())]
+    metrics.acting(manager.pending)
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await together(lease.keep(lost_after=lease.duration * 2 / 3), *manager.parts())
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        metrics.idle()
         await manager.recorder.flush()
 
 
@@ -103,6 +105,10 @@ class _Manager:
         )
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge)
+
+    def pending(self) -> int:
+        """Instances that wait for a node."""
+        return len(self._pending)
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """The tasks; none of them ends by itself."""

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from controller.api import conditions, reasons
 from controller.api.instance import ChallengeInstance, InstanceStatus
 from controller.api.values import parse_duration
-from controller.reconcile import gate, teardown
+from controller.reconcile import teardown
 from controller.reconcile.result import DONE, Ended, Result, Waiting
+from controller.reconcile.stop import stop
 from controller.reconcile.work import Work
 
 
@@ -26,6 +27,16 @@ def lifetime(instance: ChallengeInstance, status: InstanceStatus, default: str) 
     if maximum is not None and (not ttl or ttl > maximum):
         return maximum
     return ttl
+
+
+def cut(instance: ChallengeInstance, status: InstanceStatus) -> str:
+    """What to tell a user whose ttl is above the Challenge's maximum; empty when it is not."""
+    asked = instance.spec.ttl
+    if not asked or lifetime(instance, status, "0") == parse_duration(asked):
+        return ""
+    maximum = status.policy.ttl.maximum if status.policy else None
+    wanted = "0 (for ever)" if not parse_duration(asked) else asked
+    return f"spec.ttl: {wanted} is above the Challenge's maximum of {maximum}, and was cut to it"
 
 
 def deadline(
@@ -56,15 +67,16 @@ async def expire(work: Work) -> Result:
     if work.instance.spec.on_expiry == "Delete":
         return DONE
     if work.row is not None:
-        services = work.services
-        if not services.gate.request(work.uid, gate.Work.REMOVAL):
-            return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, "Its time is over; about to be removed")
-        try:
-            services.readiness.forget(work.uid)
-            await teardown.remove(services, work.uid, work.containers)
-            await teardown.release(work)
-        finally:
-            services.gate.release(work.uid)
+        grace = (
+            float(work.status.template.termination_grace_period_seconds)
+            if work.status.template
+            else None
+        )
+        result = await stop(work.services, work.uid, grace)
+        if isinstance(result, Waiting):
+            return Waiting(reasons.EXPIRED, f"Its time is over. {result.message}", result.after)
+        await teardown.release(work)
+        work.containers = []
     message = "Its time is over; more ttl or a later renewTime brings it back on new ports"
     work.condition(conditions.EXPIRED, True, reasons.EXPIRED, message)
     return Ended()

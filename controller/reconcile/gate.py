@@ -4,15 +4,25 @@ Tickets, not blocking: who asks is told yes or no at once, and is woken when its
 that an instance in the queue can still be deleted, moved or looked at. First come first served;
 launches before removals, but every fourth slot goes to a waiting removal. It starts nothing
 itself and knows nothing of instances but their uids.
+
+A call that the engine has not answered outlives its slot: whoever made it must not hold it for
+ever. Such calls count against the capacity, but for one slot, so that an engine that hangs at one
+name goes on with all others; when they are twice the capacity, the engine counts as hanging, and
+nothing is started until one is answered. So the engine never has more than twice the capacity of
+launches and removals.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 REMOVAL_SHARE: Final = 4
 """Every so many grants a waiting removal goes before the launches."""
+HANGING_SHARE: Final = 2
+"""Unanswered calls for each slot at which the engine counts as hanging."""
 
 
 class Work(Enum):
@@ -22,18 +32,60 @@ class Work(Enum):
     REMOVAL = "removal"
 
 
+class Observer(Protocol):
+    """Who is told how long it all took; times in seconds."""
+
+    def waited(self, work: Work, seconds: float) -> None:
+        """A slot was granted after that time in the queue."""
+        ...
+
+    def held(self, work: Work, seconds: float) -> None:
+        """A slot was given back after that time."""
+        ...
+
+
+class Nobody:
+    """An observer that does not look."""
+
+    def waited(self, work: Work, seconds: float) -> None:
+        """Nothing."""
+
+    def held(self, work: Work, seconds: float) -> None:
+        """Nothing."""
+
+
+@dataclass
+class _Slot:
+    work: Work
+    since: float
+
+
 class Gate:
     """``capacity`` slots, handed to uids in order; ``wake`` is called with a uid granted later.
 
     Where ``wake`` answers False, nobody would use the slot, and the next one gets it.
     """
 
-    def __init__(self, capacity: int, wake: Callable[[str], bool]) -> None:
-        """``capacity`` is from 1 on."""
+    def __init__(
+        self,
+        capacity: int,
+        wake: Callable[[str], bool],
+        *,
+        unanswered: Callable[[], int] = lambda: 0,
+        observer: Observer | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``capacity`` is from 1 on; ``unanswered`` counts calls that have outlived their slot.
+
+        Call ``kick`` when that number has become smaller.
+        """
         self._capacity = capacity
         self._wake = wake
-        self._held: dict[str, Work] = {}
-        self._queues: dict[Work, OrderedDict[str, None]] = {work: OrderedDict() for work in Work}
+        self._unanswered = unanswered
+        self._observer = observer or Nobody()
+        self._monotonic = monotonic
+        self._held: dict[str, _Slot] = {}
+        self._queues: dict[Work, OrderedDict[str, float]] = {work: OrderedDict() for work in Work}
         self._grants = 0
 
     @property
@@ -51,6 +103,21 @@ class Gate:
         """Tickets in the queue."""
         return sum(len(queue) for queue in self._queues.values())
 
+    def waiting_for(self, work: Work) -> int:
+        """Tickets in the queue for that."""
+        return len(self._queues[work])
+
+    @property
+    def hanging(self) -> str:
+        """Why the engine counts as hanging, for a user; empty when it does not."""
+        stuck = self._unanswered()
+        if stuck < HANGING_SHARE * self._capacity:
+            return ""
+        return (
+            f"The engine has left {stuck} calls unanswered; nothing is launched until it answers "
+            "one. If it stays so, restart the engine"
+        )
+
     def holds(self, uid: str) -> bool:
         """Whether the uid has a slot."""
         return uid in self._held
@@ -61,12 +128,12 @@ class Gate:
         A uid waits for one thing: asking for a removal ends its wait for a launch.
         """
         if uid in self._held:
-            self._held[uid] = work
+            self._held[uid].work = work
             return True
         for other, queue in self._queues.items():
             if other is not work:
                 queue.pop(uid, None)
-        self._queues[work].setdefault(uid)
+        self._queues[work].setdefault(uid, self._monotonic())
         self._grant(quietly_to=uid)
         return uid in self._held
 
@@ -74,7 +141,8 @@ class Gate:
         """Give a slot back, or leave the queue; a uid that has neither is fine."""
         for queue in self._queues.values():
             queue.pop(uid, None)
-        if self._held.pop(uid, None) is not None:
+        if slot := self._held.pop(uid, None):
+            self._observer.held(slot.work, self._monotonic() - slot.since)
             self._grant()
 
     def resize(self, capacity: int) -> None:
@@ -82,14 +150,26 @@ class Gate:
         self._capacity = capacity
         self._grant()
 
+    def kick(self) -> None:
+        """Grant what can be granted: the engine has answered a call that had outlived its slot."""
+        self._grant()
+
+    def _room(self) -> int:
+        """Slots that can be granted now."""
+        if self.hanging:
+            return 0
+        return max(1, self._capacity - self._unanswered()) - len(self._held)
+
     def _grant(self, quietly_to: str = "") -> None:
-        while len(self._held) < self._capacity and (work := self._next()) is not None:
-            uid, _ = self._queues[work].popitem(last=False)
-            self._held[uid] = work
+        while self._room() > 0 and (work := self._next()) is not None:
+            uid, asked = self._queues[work].popitem(last=False)
+            now = self._monotonic()
+            self._held[uid] = _Slot(work, now)
             if uid != quietly_to and not self._wake(uid):
                 del self._held[uid]  # nor does it count as the removals' share
                 continue
             self._grants += 1
+            self._observer.waited(work, now - asked)
 
     def _next(self) -> Work | None:
         launches, removals = self._queues[Work.LAUNCH], self._queues[Work.REMOVAL]

@@ -1,12 +1,13 @@
 """The life of an instance, step by step: read what is wanted and what is there, do the next step.
 
-    Admit → Reserve → PullImages → Launch → Suspend → Probe → Expire → (status) → Finalize
+    Admit → Expire → Reserve → Relaunch → PullImages → Launch → Suspend → Probe
+    → (status) → Finalize
     removal: Stop → Release → Forget
 
 Level-triggered: every reconcile starts from the object as the API server has it now, the ledger's
 row and the engine's containers, and may be cut off anywhere. Torn down is only what is being
 deleted, belongs to another uid or node in the object as read, or is unknown to the very cluster
-that the ledger was made for.
+that the ledger was made for. Whose time is over ends even while the API server cannot be asked.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,18 +15,20 @@ from datetime import datetime
 
 from controller.api import reasons
 from controller.cluster.client import INSTANCES, Object
-from controller.cluster.errors import ApiError, Conflict, NotFound
+from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, NotFound
+from controller.ledger import Instance as Row
 from controller.ledger import Ledger
 from controller.reconcile import teardown
 from controller.reconcile.admit import admit
 from controller.reconcile.clock import milliseconds
-from controller.reconcile.expire import deadline, expire
+from controller.reconcile.expire import cut, deadline, expire
 from controller.reconcile.finalize import finalize
 from controller.reconcile.forget import forget
 from controller.reconcile.launch import launch
 from controller.reconcile.probe import probe
 from controller.reconcile.pull import pull
 from controller.reconcile.queue import Key
+from controller.reconcile.relaunch import relaunch
 from controller.reconcile.release import release, tidy
 from controller.reconcile.reserve import reserve
 from controller.reconcile.result import DONE, Done, Failed, Result, Waiting
@@ -39,7 +42,17 @@ from controller.runtime.errors import EngineUnavailable, RuntimeFault
 
 Step = Callable[[Work], Awaitable[Result]]
 
-STEPS: tuple[Step, ...] = (admit, expire, reserve, pull, keep_limits, launch, suspend, probe)
+STEPS: tuple[Step, ...] = (
+    admit,
+    expire,
+    reserve,
+    relaunch,
+    pull,
+    keep_limits,
+    launch,
+    suspend,
+    probe,
+)
 
 READ_AGAIN = 0.05
 ENGINE_RETRY = 5.0
@@ -69,13 +82,17 @@ class InstanceReconciler:
     async def _reconcile(self, key: Key) -> float | None:
         services = self._services
         row = await services.book(Ledger.get, key.uid)
-        read = await self._read(key)
+        try:
+            read = await self._read(key)
+        except ApiUnavailable:
+            await self._end_overdue(key, row)
+            raise
         if read is None:
-            return await self._clear(key, None, GRACE_DEFAULT)
+            return await self._clear(key, None, None)
         node = (read.get("status") or {}).get("nodeName")
         unplaced = not node and row is not None
         if node != services.settings.node_name and not unplaced:
-            return await self._clear(key, None, 0)
+            return await self._clear(key, None, None)
         if read["metadata"].get("deletionTimestamp"):
             return await self._clear(key, read, _grace(read))
         if unplaced:
@@ -96,6 +113,18 @@ class InstanceReconciler:
             return None
         return read if read["metadata"]["uid"] == key.uid else None
 
+    async def _end_overdue(self, key: Key, row: Row | None) -> None:
+        """End the containers of an instance whose time is over, while nobody can be asked.
+
+        Row and ports stay: if it turns out to have been renewed, it is launched anew on them.
+        """
+        services = self._services
+        now = milliseconds(services.clock.now())
+        if row is None or row.expires is None or row.expires > now:
+            return
+        services.check_engine()
+        await stop(services, key.uid, None)
+
     async def _advance(self, work: Work) -> float | None:
         services = self._services
         work.status.start_time = work.status.start_time or work.now
@@ -112,7 +141,10 @@ class InstanceReconciler:
             result = Failed(reasons.LAUNCH_FAILED, error.message, ENGINE_RETRY)
         summarize(work, result)
         work.status.expiration_time = self._deadline(work)
+        told = work.is_observed and work.instance.status.expiration_time is not None
         await work.publish()
+        if work.status.expiration_time and not told and (text := cut(work.instance, work.status)):
+            services.recorder.event(work.read, "Warning", reasons.TTL_CUT, text)
         await self._note_deadline(work)
         if isinstance(result, Done):
             await finalize(work)
@@ -149,7 +181,7 @@ class InstanceReconciler:
             waits.append((end - self._services.clock.now()).total_seconds())
         return max(0.0, min(waits)) if waits else None
 
-    async def _clear(self, key: Key, read: Object | None, grace: float) -> float | None:
+    async def _clear(self, key: Key, read: Object | None, grace: float | None) -> float | None:
         """Take away what there is of an instance that is not, or no longer, to run here."""
         services = self._services
         try:

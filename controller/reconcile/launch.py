@@ -14,6 +14,7 @@ from controller.ledger import Ledger, PortsExhausted, SubnetsExhausted
 from controller.reconcile import attach, gate, mounts, plan, restart, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.ports import replace_taken
+from controller.reconcile.reserve import EXHAUSTED_RETRY
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.show import launched, show
 from controller.reconcile.work import Work
@@ -21,25 +22,34 @@ from controller.runtime import containers, labels
 from controller.runtime.containers import ContainerPlan
 from controller.runtime.errors import (
     EngineError,
+    EngineUnavailable,
     FolderFault,
     NetworkExhausted,
     NotFound,
     OutcomeUnknown,
     PortTaken,
+    RuntimeFault,
 )
 
 REFERENCE_RETRY = 15.0
-EXHAUSTED_RETRY = 30.0
+UNANSWERED_RETRY = 30.0
+"""Seconds until a look that nobody asked for; the engine's answer wakes who waits for it."""
+UNANSWERED = "The engine has not answered an earlier call on its containers"
 PORT_TRIES = 20
 """Ports held by foreign programs that one launch steps over."""
 
 
 async def launch(work: Work) -> Result:
     """Have all containers of the template running."""
+    services = work.services
+    if _unanswered(work):
+        last = services.attempts.last(work.uid)
+        message = last.message if last else UNANSWERED
+        work.condition(conditions.LAUNCHED, False, reasons.LAUNCH_TIMEOUT, message)
+        return Failed(reasons.LAUNCH_TIMEOUT, message, UNANSWERED_RETRY)
     if complete(work):
         await _settle(work)
         return await restart.keep_up(work)
-    services = work.services
     if failed := services.attempts.pending(work.uid, now=services.monotonic()):
         return failed
     try:
@@ -51,15 +61,22 @@ async def launch(work: Work) -> Result:
         )
         return Waiting(reason, str(missing), REFERENCE_RETRY)
     if not services.gate.request(work.uid, gate.Work.LAUNCH):
-        if last := services.attempts.last(work.uid):
-            return Failed(last.reason, last.message)  # until the next try is known to have helped
-        message = "In the queue for a launch slot"
-        work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
-        return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
+        return _in_the_queue(work)
     try:
         return await _attempt(work, planned)
     finally:
         services.gate.release(work.uid)
+
+
+def _in_the_queue(work: Work) -> Result:
+    if hanging := work.services.gate.hanging:
+        work.condition(conditions.LAUNCHED, False, reasons.DOCKER_UNAVAILABLE, hanging)
+        return Waiting(reasons.DOCKER_UNAVAILABLE, hanging)
+    if last := work.services.attempts.last(work.uid):
+        return Failed(last.reason, last.message)  # until the next try is known to have helped
+    message = "In the queue for a launch slot"
+    work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
+    return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
 
 
 def complete(work: Work) -> bool:
@@ -83,24 +100,27 @@ async def _settle(work: Work) -> None:
 
 async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result:
     services = work.services
+    began = services.monotonic()
     try:
         async with asyncio.timeout(services.settings.launch_timeout):
-            return await _launch(work, planned)
+            await _launch(work, planned)
     except (NetworkExhausted, SubnetsExhausted) as error:
-        await _undo(work)
-        return _starved(work, reasons.NETWORK_EXHAUSTED, str(error))
+        return await _starved(work, reasons.NETWORK_EXHAUSTED, str(error))
     except PortsExhausted as error:
-        await _undo(work)
-        return _starved(work, reasons.PORTS_EXHAUSTED, str(error))
+        return await _starved(work, reasons.PORTS_EXHAUSTED, str(error))
     except (OutcomeUnknown, TimeoutError) as error:
         message = str(error) or f"No end after {services.settings.launch_timeout:.0f} s"
-        return _failed(work, reasons.LAUNCH_TIMEOUT, message)
+        return await _failed(work, reasons.LAUNCH_TIMEOUT, message)
     except (EngineError, FolderFault) as error:
-        await _undo(work)
-        return _failed(work, reasons.LAUNCH_FAILED, error.message)
+        return await _failed(work, reasons.LAUNCH_FAILED, error.message)
+    except EngineUnavailable:
+        services.metrics.launch_failed(reasons.DOCKER_UNAVAILABLE)
+        raise  # what was made stays, and is adopted when the engine is back
+    services.metrics.launched(services.monotonic() - began)
+    return DONE
 
 
-async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
+async def _launch(work: Work, planned: list[ContainerPlan]) -> None:
     services = work.services
     now = milliseconds(services.clock.now())
     await services.book(Ledger.begin_attempt, work.uid, now=now)
@@ -123,7 +143,6 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> Result:
     work.containers = await teardown.existing(services, work.uid)
     show(work, work.containers)
     launched(work)
-    return DONE
 
 
 async def _make(work: Work, planned: list[ContainerPlan]) -> None:
@@ -151,23 +170,43 @@ async def _run(work: Work, container: ContainerPlan, network: str) -> None:
     await containers.launch(engine, work.owner, container, network, aliases=aliases)
 
 
-async def _undo(work: Work) -> None:
+async def _undo(work: Work) -> str:
+    """Take away what was made, ports included; the result is what hindered that, if anything.
+
+    What is left then is found by the next try, which adopts or replaces it. While the engine has
+    not answered a call on it, all of it is left, and the ports stay held.
+    """
+    if _unanswered(work):
+        return ""
     names = [labels.container_name(work.uid, c.name) for c in work.template.containers]
-    await teardown.undo(work, names)
+    try:
+        await teardown.undo(work, names)
+    except EngineUnavailable:
+        raise
+    except RuntimeFault as fault:
+        return f"; what was made could not be taken away: {fault.message}"
+    return ""
 
 
-def _starved(work: Work, reason: str, message: str) -> Waiting:
+async def _starved(work: Work, reason: str, message: str) -> Waiting:
     """Wait for what another instance will give back, and do not try again before."""
-    services = work.services
-    work.condition(conditions.LAUNCHED, False, reason, message)
-    held = services.attempts.fail(
-        work.uid, reason, message, now=services.monotonic(), at_least=EXHAUSTED_RETRY
-    )
-    services.starved.setdefault(work.uid)
-    return Waiting(reason, message, held.after)
+    failed = await _failed(work, reason, message, at_least=EXHAUSTED_RETRY)
+    work.services.starved.setdefault(work.uid)
+    return Waiting(reason, failed.message, failed.after)
 
 
-def _failed(work: Work, reason: str, message: str) -> Failed:
+async def _failed(work: Work, reason: str, message: str, *, at_least: float = 0.0) -> Failed:
     services = work.services
+    services.metrics.launch_failed(reason)
+    message += await _undo(work)
     work.condition(conditions.LAUNCHED, False, reason, message)
-    return services.attempts.fail(work.uid, reason, message, now=services.monotonic())
+    now = services.monotonic()
+    return services.attempts.fail(work.uid, reason, message, now=now, at_least=at_least)
+
+
+def _unanswered(work: Work) -> bool:
+    """Whether the engine has not answered a call on one of the containers; its answer wakes us."""
+    pending = work.services.engine.pending_below(labels.network_name(work.uid))
+    if pending:
+        work.services.unanswered.setdefault(work.uid)
+    return pending

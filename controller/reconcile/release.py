@@ -16,6 +16,7 @@ async def release(services: Services, uid: str) -> Result:
     await teardown.free(services, uid)
     services.attempts.succeed(uid)
     services.starved.pop(uid, None)
+    services.unanswered.pop(uid, None)
     services.seen.pop(uid, None)
     services.stopping.pop(uid, None)
     services.gate.release(uid)

@@ -1,18 +1,21 @@
 """Keeps launched containers up: starts those that have ended, by restartPolicy and within a budget.
 
-Counts in the status, so that a restarted agent goes on counting.
+Counts in the status, so that a restarted agent goes on counting. What the engine itself has ended,
+or a reboot of the host, is not the container's doing: it is started again whatever the policy says,
+without a wait and without a count.
 """
 
 from datetime import UTC, datetime
 
 from controller.api import conditions, reasons
 from controller.api.instance import ContainerStatus
-from controller.reconcile import gate
+from controller.reconcile import gate, teardown
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.show import launched, show
 from controller.reconcile.work import Work
 from controller.runtime import containers
 from controller.runtime.containers import ContainerState
+from controller.runtime.errors import EngineError
 
 RUN_LONG_ENOUGH = 600.0
 """Seconds after which an end does not count with the ones before; a kubelet does the same."""
@@ -24,33 +27,64 @@ async def keep_up(work: Work) -> Result:
     ended = [state for state in work.containers if state.state == "exited"]
     for state in ended:
         found = await containers.inspect(work.services.engine, state.name)
-        status = _record(work, found)
-        if blocked := _blocked(work, found, status):
-            return blocked
-        if not work.services.gate.request(work.uid, gate.Work.LAUNCH):
-            message = f"Container {status.name} ended; in the queue for a launch slot"
-            return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
-        try:
-            await containers.start(work.services.engine, state.name)
-            work.services.readiness.forget(work.uid)  # what it answered before does not count
-        finally:
-            work.services.gate.release(work.uid)
-        status.restart_count += 1
-        status.state, status.ready = "Running", False
+        if held_up := await _restart(work, found):
+            return held_up
     if ended:
         work.containers = [
             await containers.inspect(work.services.engine, state.name) for state in work.containers
         ]
+        show(work, work.containers)
     launched(work)
     return DONE
 
 
-def _record(work: Work, found: ContainerState) -> ContainerStatus:
+async def _restart(work: Work, found: ContainerState) -> Result | None:
+    """Start one container again, under the gate; or why that is not done now."""
+    services = work.services
+    by_engine = services.outages.caused(found.finished_at)
+    status = _record(work, found, by_engine=by_engine)
+    if not by_engine and (blocked := _blocked(work, found, status)):
+        return blocked
+    if not services.gate.request(work.uid, gate.Work.LAUNCH):
+        message = f"Container {status.name} ended; in the queue for a launch slot"
+        work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
+        return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
+    try:
+        await containers.start(services.engine, found.name)
+        services.readiness.forget(work.uid)  # what it answered before does not count
+    except EngineError as refused:
+        return await _afresh(work, status.name, refused)
+    finally:
+        services.gate.release(work.uid)
+    services.metrics.restarted("engine" if by_engine else "exit")
+    status.restart_count += 0 if by_engine else 1
+    status.state, status.ready = "Running", False
+    return None
+
+
+async def _afresh(work: Work, name: str, refused: EngineError) -> Failed:
+    """One that cannot be started as it is (its port or network is gone) is to be made anew.
+
+    The instance keeps its ports; one that somebody else holds now is swapped by the launch.
+    """
+    services = work.services
+    await teardown.remove(services, work.uid, work.containers)
+    work.containers = []
+    message = f"Container {name} cannot be started again: {refused.message}"
+    failed = services.attempts.fail(
+        work.uid, reasons.LAUNCH_FAILED, message, now=services.monotonic()
+    )
+    return _down(work, failed.reason, failed.message, failed.after)
+
+
+def _record(work: Work, found: ContainerState, *, by_engine: bool) -> ContainerStatus:
     status = next(s for s in work.status.containers if s.name == found.container)
     status.exit_code, status.ready = found.exit_code, False
     status.reason = "OOMKilled" if found.oom_killed else "Completed"
     if found.exit_code and not found.oom_killed:
         status.reason = "Error"
+    if by_engine:
+        status.reason = "EngineStopped"
     if _seconds(found) > RUN_LONG_ENOUGH:
         status.restart_count = 0
     return status

@@ -18,8 +18,11 @@ from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import Clock, SystemClock
 from controller.reconcile.gate import Gate
+from controller.reconcile.metrics import LaunchMetrics
+from controller.reconcile.outages import Outages
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.volumelimits import VolumeLimits
+from controller.runtime import labels
 from controller.runtime.engine import Engine
 from controller.runtime.errors import EngineUnavailable
 from controller.runtime.folders import Folders
@@ -49,9 +52,11 @@ class Services:
     readiness: Readiness
     attempts: Attempts
     batch: FinalizeBatch
+    outages: Outages
     recorder: Recorder
     wake: Callable[[str], bool]
     address: Callable[[], str]
+    metrics: LaunchMetrics = field(default_factory=LaunchMetrics)
     clock: Clock = field(default_factory=SystemClock)
     monotonic: Callable[[], float] = time.monotonic
     engine_problem: str = "The engine has not been reached yet"
@@ -62,6 +67,8 @@ class Services:
     """The resourceVersion that each instance was last reconciled to."""
     starved: dict[str, None] = field(default_factory=dict)
     """Uids that wait for a port or a subnet, in order; woken when an instance gives some back."""
+    unanswered: dict[str, None] = field(default_factory=dict)
+    """Uids that wait for the engine to answer a call on a container of theirs."""
     volume_limits: VolumeLimits = field(default_factory=VolumeLimits)
     strays: set[str] = field(default_factory=set)
     """Uids of which the engine has volumes, and no folder is here that would tell."""
@@ -87,6 +94,15 @@ class Services:
         """Raise EngineUnavailable while the engine may not be used."""
         if self.engine_problem:
             raise EngineUnavailable(self.engine_problem)
+
+    def answered(self, name: str) -> None:
+        """The engine has answered a call, on that name, that had outlived its slot."""
+        self.gate.kick()
+        for uid in list(self.unanswered):
+            if name.startswith(labels.network_name(uid)):
+                del self.unanswered[uid]
+                self.attempts.due(uid)
+                self.wake(uid)
 
     def wake_starved(self) -> None:
         """Wake the first of those who wait for a port or a subnet: some were given back."""

@@ -4,41 +4,70 @@ Containers are asked to end first, outside the gate, so that one that takes its 
 up; then they are removed, under the gate.
 """
 
+import contextlib
+
 from controller.api import reasons
 from controller.reconcile import gate, teardown
 from controller.reconcile.result import DONE, Result, Waiting
 from controller.reconcile.services import Services
 from controller.runtime import containers, labels
+from controller.runtime.containers import ContainerState
+from controller.runtime.errors import NotFound
 
 GRACE_DEFAULT = 5
 UNANSWERED_RETRY = 1.0
 
 
-async def stop(services: Services, uid: str, grace: float) -> Result:
-    """End and remove the containers; ``grace`` is in seconds, from the first call on."""
+async def stop(services: Services, uid: str, grace: float | None) -> Result:
+    """End and remove the containers; ``grace`` is in seconds, from the first call on.
+
+    Without one, the containers' own is asked for: they were made with it.
+    """
     services.readiness.forget(uid)
     if services.engine.pending_below(labels.network_name(uid)):
         message = "The engine has not answered an earlier call on its containers"
+        services.unanswered.setdefault(uid)
         return Waiting(reasons.DELETING, message, UNANSWERED_RETRY)
     found = await teardown.existing(services, uid)
-    running = [state for state in found if state.state == "running"]
-    if running and grace > 0:
-        now = services.monotonic()
-        if uid not in services.stopping:
-            services.stopping[uid] = now + grace
-            for state in running:
-                await containers.terminate(services.engine, state.name)
-            found = await teardown.existing(services, uid)
-            running = [state for state in found if state.state == "running"]
-        left = services.stopping[uid] - now
-        if running and left > 0:
-            return Waiting(reasons.DELETING, "Its containers have been asked to end", left)
-    if not found and not await teardown.has_network(services, uid):
-        return DONE
-    if not services.gate.request(uid, gate.Work.REMOVAL):
-        return Waiting(reasons.DELETING, "In the queue for its removal")
-    try:
-        await teardown.remove(services, uid, found)
-    finally:
-        services.gate.release(uid)
+    if left := await _graceful(services, uid, found, grace):
+        return Waiting(reasons.DELETING, "Its containers have been asked to end", left)
+    if found or await teardown.has_network(services, uid):
+        if not services.gate.request(uid, gate.Work.REMOVAL):
+            return Waiting(reasons.DELETING, "In the queue for its removal")
+        try:
+            await teardown.remove(services, uid, found)
+        finally:
+            services.gate.release(uid)
+    services.stopping.pop(uid, None)
     return DONE
+
+
+async def _graceful(
+    services: Services, uid: str, found: list[ContainerState], grace: float | None
+) -> float:
+    """Ask what runs to end; the seconds that are left for it, 0 when nothing runs any more."""
+    running = [state for state in found if state.state == "running"]
+    if not running:
+        return 0.0
+    now = services.monotonic()
+    if uid not in services.stopping:
+        if grace is None:
+            grace = await _own_grace(services, running)
+        if grace <= 0:
+            return 0.0
+        services.stopping[uid] = now + grace
+        for state in running:
+            await containers.terminate(services.engine, state.name)
+        again = await teardown.existing(services, uid)
+        running = [state for state in again if state.state == "running"]
+    return max(0.0, services.stopping[uid] - now) if running else 0.0
+
+
+async def _own_grace(services: Services, running: list[ContainerState]) -> float:
+    """The grace period that the containers were made with, the longest of them, in seconds."""
+    longest = 0.0
+    for state in running:
+        with contextlib.suppress(NotFound):
+            own = (await containers.inspect(services.engine, state.name)).stop_timeout
+            longest = max(longest, GRACE_DEFAULT if own is None else own)
+    return longest

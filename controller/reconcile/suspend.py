@@ -3,6 +3,8 @@
 Ports stay reserved and bound, and the instance's time goes on.
 """
 
+import asyncio
+
 from controller.api import conditions, reasons
 from controller.reconcile.result import DONE, Ended, Result
 from controller.reconcile.show import show
@@ -15,8 +17,7 @@ async def suspend(work: Work) -> Result:
     engine, wanted = work.services.engine, work.instance.spec.suspended
     turn = containers.pause if wanted else containers.unpause
     others = [s for s in work.containers if s.state == ("running" if wanted else "paused")]
-    for state in others:
-        await turn(engine, state.name)
+    await asyncio.gather(*(turn(engine, state.name) for state in others))
     if others:
         work.containers = [await containers.inspect(engine, s.name) for s in work.containers]
         show(work, work.containers)

@@ -4,8 +4,6 @@ By uid alone, so that it serves what the API server no longer knows as well. In 
 go last, and only when the engine is known to hold none of them.
 """
 
-import asyncio
-
 from controller.api import conditions
 from controller.ledger import Ledger
 from controller.reconcile import mounts
@@ -70,9 +68,8 @@ async def undo(work: Work, names: list[str]) -> None:
     name waits for a creation whose outcome is not known yet.
     """
     services = work.services
-    await asyncio.gather(
-        *(containers.remove(services.engine, name, stop_timeout=0) for name in names)
-    )
+    for name in names:  # one after the other: the launch has one slot
+        await containers.remove(services.engine, name, stop_timeout=0)
     await networks.remove_network(services.engine, labels.network_name(work.uid))
     await release(work)
     work.containers = []

@@ -11,6 +11,7 @@ from controller.api.template import template_hash
 from controller.cluster import status as status_writer
 from controller.cluster.client import INSTANCES, Object
 from controller.ledger import Instance as Row
+from controller.reconcile.requests import request
 from controller.reconcile.services import Services
 from controller.runtime.containers import ContainerState
 from controller.runtime.folders import Folder
@@ -62,7 +63,13 @@ class Work:
             namespace=self.instance.metadata.namespace,
             name=self.instance.metadata.name,
             template_hash=template_hash(self.template),
+            restarted=request(self.instance),
         )
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the status as read is about the spec as read."""
+        return self.instance.status.observed_generation == self.instance.metadata.generation
 
     def condition(self, kind: str, value: bool, reason: str, message: str = "") -> None:
         """Set a condition in the draft."""

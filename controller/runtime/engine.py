@@ -17,13 +17,14 @@ import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import docker
 
 from controller.runtime import transport
 from controller.runtime.errors import EngineError, EngineUnavailable, OutcomeUnknown
 from controller.runtime.events import Event, follow
+from controller.runtime.job import Job
 
 T = TypeVar("T")
 
@@ -50,47 +51,6 @@ class EngineInfo:
     live_restore: bool
 
 
-class _Job(Generic[T]):
-    """One call: begun in its thread or given up by its task, whichever comes first."""
-
-    def __init__(self, fn: Callable[[docker.APIClient], T], *, effect: bool) -> None:
-        self.fn = fn
-        self.effect = effect
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.held = contextlib.ExitStack()
-        self.error: BaseException | None = None
-        self._value: list[T] = []
-        self._lock = threading.Lock()
-        self._begun = False
-        self._abandoned = False
-
-    def run(self, client: docker.APIClient) -> None:
-        """Carry the call out, unless it was given up before."""
-        with self._lock:
-            if self._abandoned:
-                return
-            self._begun = True
-        self._value.append(self.fn(client))
-
-    def abandon(self) -> bool:
-        """Give the call up; False when it has begun, and is beyond recall."""
-        with self._lock:
-            self._abandoned = not self._begun
-            return self._abandoned
-
-    def finish(self) -> None:
-        """Give back what the call held, and tell those who wait. Runs in the loop's thread."""
-        self.held.close()
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def result(self) -> T:
-        """The answer, or its fault."""
-        if self.error is not None:
-            raise self.error
-        return self._value[0]
-
-
 class Engine:
     """A Docker engine behind a local socket. Making one does not connect.
 
@@ -105,6 +65,9 @@ class Engine:
         self._effects = asyncio.Semaphore(workers)
         self._reads = asyncio.Semaphore(workers)
         self._pending: dict[str, asyncio.Future[None]] = {}
+        self._unanswered: set[Job[Any]] = set()
+        self.answered: Callable[[str], object] = _nobody
+        """Called with the name in a call that ended after its caller had given it up."""
         self._idle: list[docker.APIClient] = []
         self._closed = False
 
@@ -128,7 +91,7 @@ class Engine:
         was sent goes on; `pending` tells.
         """
         limit = self.timeout if timeout is None else timeout
-        job = _Job(fn, effect=effect)
+        job = Job(fn, effect=effect, name=name or "")
         chosen = lane or (self._effects if effect else self._reads)
         with contextlib.ExitStack() as held:
             deadline = asyncio.get_running_loop().time() + limit
@@ -148,6 +111,11 @@ class Engine:
     def pending_below(self, prefix: str) -> bool:
         """The same for all containers and networks whose names begin like that."""
         return any(name.startswith(prefix) for name in self._pending)
+
+    @property
+    def unanswered(self) -> int:
+        """Calls that may be changing something in the engine, given up by those who made them."""
+        return len(self._unanswered)
 
     async def settled(self, name: str) -> None:
         """Wait until no call that changes the container or network of that name is pending."""
@@ -205,7 +173,7 @@ class Engine:
                 )
         self._pending[name] = ended
 
-    def _leave(self, name: str, job: _Job[Any]) -> None:
+    def _leave(self, name: str, job: Job[Any]) -> None:
         del self._pending[name]
         if not job.ended.done():
             job.ended.set_result(None)
@@ -221,7 +189,7 @@ class Engine:
                 f"Docker engine at {self.url}: too many earlier calls are not answered yet"
             ) from None
 
-    def _start(self, job: _Job[Any], limit: float) -> None:
+    def _start(self, job: Job[Any], limit: float) -> None:
         # A daemon thread for each call, not a pool: a call that a hanging engine never answers must
         # not keep the process from ending.
         loop = asyncio.get_running_loop()
@@ -229,20 +197,33 @@ class Engine:
             target=self._work, args=(job, limit, loop), name="docker-call", daemon=True
         ).start()
 
-    async def _answer(self, job: _Job[T], limit: float) -> T:
+    async def _answer(self, job: Job[T], limit: float) -> T:
         try:
             await asyncio.wait({job.ended}, timeout=limit)
         except asyncio.CancelledError:
-            job.abandon()
+            self._give_up(job)
             raise
         if job.ended.done():
             return job.result()
         message = f"Docker engine at {self.url}: no answer within {limit:g} s"
-        if job.abandon() or not job.effect:
+        if self._give_up(job):
             raise EngineUnavailable(message)
         raise OutcomeUnknown(f"{message}; whether the call was carried out is not known")
 
-    def _work(self, job: _Job[Any], limit: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _give_up(self, job: Job[Any]) -> bool:
+        """Wait for the call no longer; whether it certainly changes nothing in the engine."""
+        if job.abandon() or not job.effect:
+            return True
+        if not job.ended.done():
+            self._unanswered.add(job)
+            job.ended.add_done_callback(lambda _: self._answer_came(job))
+        return False
+
+    def _answer_came(self, job: Job[Any]) -> None:
+        self._unanswered.discard(job)
+        self.answered(job.name)
+
+    def _work(self, job: Job[Any], limit: float, loop: asyncio.AbstractEventLoop) -> None:
         client: docker.APIClient | None = None
         try:
             client = self._lease(limit)
@@ -275,6 +256,10 @@ class Engine:
             client.close()
         else:
             self._idle.append(client)
+
+
+def _nobody(_name: str) -> None:
+    """Nobody waits for the answer."""
 
 
 def _info(info: dict[str, Any], api_version: str) -> EngineInfo:

@@ -17,6 +17,7 @@ INSTANCE_NAMESPACE = PREFIX + "instance-namespace"
 INSTANCE_NAME = PREFIX + "instance-name"
 TEMPLATE_HASH = PREFIX + "template-hash"
 CONTAINER = PREFIX + "container"
+RESTARTED = PREFIX + "restarted"
 NETWORK_KIND = PREFIX + "kind"
 NETWORK_INDEX = PREFIX + "index"
 
@@ -42,6 +43,8 @@ class Owner:
     namespace: str
     name: str
     template_hash: str
+    restarted: str = ""
+    """Which request to restart it the containers are made for; empty where there was none."""
 
     def labels(self, container: str | None = None) -> dict[str, str]:
         """Labels of this owner's network, or of the container of that name in its template."""
@@ -55,6 +58,8 @@ class Owner:
         }
         if container is not None:
             labels[CONTAINER] = container
+            if self.restarted:
+                labels[RESTARTED] = self.restarted
         return labels
 
 

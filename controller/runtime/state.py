@@ -27,7 +27,8 @@ class ContainerState:
     of a running container; from an inspection, those that it was created with.
 
     The rest is known after an inspection only: `exit_code` of one that has ended, times in ms UTC,
-    `error` in the engine's words when a start failed.
+    `error` in the engine's words when a start failed, `stop_timeout` (seconds that its process has
+    to end when asked to) where one was given.
     """
 
     id: str
@@ -46,6 +47,7 @@ class ContainerState:
     started_at: int | None = None
     finished_at: int | None = None
     error: str = ""
+    stop_timeout: int | None = None
 
     @property
     def running(self) -> bool:
@@ -99,6 +101,7 @@ def inspected(found: dict[str, Any]) -> ContainerState:
         started_at=milliseconds(state.get("StartedAt", "")),
         finished_at=milliseconds(state.get("FinishedAt", "")),
         error=state.get("Error", ""),
+        stop_timeout=found["Config"].get("StopTimeout"),
     )
 
 

@@ -12,6 +12,7 @@ from controller.agent.node import NodeKeeper
 from controller.api.node import ChallengeNode
 from controller.cluster.client import NODES
 from controller.ledger import Ledger
+from controller.reconcile.gate import Gate
 from controller.runtime.engine import Engine, EngineInfo
 from tests.unit.cluster.fake_cluster import FakeCluster
 from tests.unit.reconcile.world import World, world
@@ -185,3 +186,18 @@ async def test_a_node_found_deleted_is_registered_again(node: World, keeper: Nod
     assert keeper.deleted
     await keeper.register()
     assert shown(node.cluster).spec.unschedulable
+
+
+async def test_a_node_whose_engine_hangs_is_not_ready(node: World, keeper: NodeKeeper) -> None:
+    """It answers its pings, and leaves so many calls unanswered that nothing is launched."""
+    await keeper.register()
+    stuck = [4]
+    node.services.gate = Gate(2, lambda _: True, unanswered=lambda: stuck[0])
+    await keeper._write()
+    found = {c.type: c for c in shown(node.cluster).status.conditions}
+    assert (found["Ready"].status, found["Ready"].reason) == ("False", "DockerUnavailable")
+    assert "left 4 calls unanswered" in found["DockerReachable"].message
+    stuck[0] = 3
+    await keeper._write()
+    found = {c.type: c for c in shown(node.cluster).status.conditions}
+    assert found["Ready"].status == "True"

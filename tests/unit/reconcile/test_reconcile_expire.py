@@ -12,7 +12,7 @@ from controller.api.instance import ChallengeInstance
 from controller.api.values import rfc3339
 from controller.ledger import Ledger
 from controller.reconcile import gate
-from controller.reconcile.expire import deadline, expire, lifetime
+from controller.reconcile.expire import cut, deadline, expire, lifetime
 from controller.reconcile.result import DONE, Ended, Waiting
 from controller.reconcile.work import Work
 from tests.unit.reconcile.world import NOON, UID, World, template
@@ -66,6 +66,24 @@ def test_the_instances_own_time_goes_before_its_challenges_and_never_above_the_m
     units = {"h": 3600, "m": 60, "0": 0}
     seconds = int(expected.rstrip("hm")) * units[expected[-1]]
     assert lifetime(of, of.status, "1h") == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "maximum", "told"),
+    [
+        ("3h", "2h", "spec.ttl: 3h is above the Challenge's maximum of 2h"),
+        ("0", "2h", "spec.ttl: 0 (for ever) is above the Challenge's maximum of 2h"),
+        ("120m", "2h", ""),
+        ("0", None, ""),
+        (None, "30m", ""),
+    ],
+)
+def test_who_asks_for_more_time_than_there_is_is_told(
+    ttl: str | None, maximum: str | None, told: str
+) -> None:
+    of = instance({"ttl": ttl} if ttl else None, {"ttl": {"maximum": maximum}} if maximum else None)
+    assert cut(of, of.status).startswith(told)
+    assert bool(cut(of, of.status)) == bool(told)
 
 
 def test_an_instance_that_was_not_up_yet_does_not_expire() -> None:
@@ -183,6 +201,6 @@ async def test_its_removal_waits_for_its_turn(node: World) -> None:
     node.services.gate.request("other", gate.Work.LAUNCH)
     work = over(node)
     assert isinstance(await expire(work), Waiting)
-    assert node.engine.states == {"web": "running"}
+    assert node.engine.states == {"web": "exited"}, "asked to end, and not yet removed"
     assert node.services.ledger.get(UID) is not None
     assert Ledger.get(node.services.ledger, UID) == work.row

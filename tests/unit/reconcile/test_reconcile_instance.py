@@ -6,11 +6,12 @@ import pytest
 
 from controller.api import conditions, reasons
 from controller.cluster.client import INSTANCES
-from controller.cluster.errors import ApiError, Conflict, Invalid, NotFound
+from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound
 from controller.reconcile import gate
+from controller.reconcile.clock import milliseconds
 from controller.reconcile.instance import READ_AGAIN, InstanceReconciler
 from controller.reconcile.queue import Key
-from tests.unit.reconcile.world import UID, World, template
+from tests.unit.reconcile.world import NOON, UID, World, template
 
 KEY = Key(UID, "team", "web")
 
@@ -194,3 +195,44 @@ async def test_what_may_not_or_cannot_be_served_is_refused_before_anything_is_ma
     assert "finalizers" not in shown["metadata"]
     assert node.services.ledger.get(UID) is None
     assert node.engine.calls == []
+
+
+async def test_while_nobody_can_be_asked_whose_time_is_over_ends_and_keeps_its_ports(
+    node: World,
+) -> None:
+    running(node)
+    served, forgotten = reconciler(node)
+
+    async def away(_method: str, _path: str) -> None:
+        raise ApiUnavailable("connection refused")
+
+    node.cluster.before = away
+    now = milliseconds(NOON)
+    for expires, left in ((None, True), (now + 1, True), (now, False)):
+        node.services.ledger.set_expiry(UID, expires=expires, now=0)
+        with pytest.raises(ApiUnavailable):
+            await served.reconcile(KEY)
+        assert (node.engine.states != {}) == left
+    assert node.services.ledger.get(UID) is not None, "it may have been renewed"
+    assert forgotten == []
+
+
+async def test_a_ttl_that_was_cut_is_told_once_and_again_when_it_is_asked_for_again(
+    node: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(node)
+    served, _ = reconciler(node)
+    spec = {"template": template(readinessProbe=None), "ttl": "3h"}
+    policy = {"ttl": {"maximum": "2h"}}
+    node.work(spec, readyTime="2026-01-31T12:00:00Z", policy=policy, observedGeneration=1)
+    told: list[str] = []
+    monkeypatch.setattr(node.services.recorder, "event", lambda *event: told.append(event[2]))
+    for _ in range(3):
+        await served.reconcile(KEY)
+    assert told.count(reasons.TTL_CUT) == 1
+    body = node.cluster.read(INSTANCES, "web", "team")
+    body["spec"]["ttl"], body["metadata"]["generation"] = "4h", 2
+    node.cluster.put(INSTANCES, body)
+    for _ in range(2):
+        await served.reconcile(KEY)
+    assert told.count(reasons.TTL_CUT) == 2

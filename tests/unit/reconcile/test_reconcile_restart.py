@@ -139,3 +139,29 @@ async def test_what_answered_before_the_end_is_probed_anew(
     monkeypatch.setattr(node.services.readiness, "forget", forgotten.append)
     await restart.keep_up(ended(node))
     assert forgotten == [UID]
+
+
+async def test_what_the_engine_has_ended_is_started_whatever_the_policy_and_not_counted(
+    node: World,
+) -> None:
+    """It ended at 11:59:59, and the engine was seen again at noon."""
+    await node.services.outages.reached("boot/1", was_away=False)
+    await node.services.outages.reached("boot/2", was_away=True)
+    for policy, restarts in (("Never", 0), ("OnFailure", 5), ("Always", 5)):
+        work = ended(node, restarts=restarts, policy=policy, exit_code=0)
+        assert await restart.keep_up(work) == DONE
+        assert status(work).restart_count == restarts
+        assert status(work).reason == "EngineStopped"
+    assert node.engine.calls == [START] * 3
+
+
+async def test_a_container_that_cannot_be_started_as_it_is_is_to_be_made_anew(node: World) -> None:
+    """Somebody else has its port now, or has removed its network: starting it again is no use."""
+    node.engine.start_refused = "Bind for 0.0.0.0:10001 failed: port is already allocated"
+    work = ended(node)
+    failed = await restart.keep_up(work)
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.after) == (reasons.LAUNCH_FAILED, 1.0)
+    assert "port is already allocated" in failed.message
+    assert (node.engine.states, work.containers) == ({}, [])
+    assert node.services.gate.held == 0

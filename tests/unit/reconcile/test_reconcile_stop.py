@@ -129,3 +129,17 @@ async def test_a_deleted_instance_leaves_neither_port_nor_row_nor_finalizer(node
     assert left["metadata"]["finalizers"] == ["other/one"]
     assert forgotten == [UID]
     assert await containers.list_containers(node.services.engine, installation="default") == []
+
+
+async def test_without_a_word_on_it_the_grace_is_the_containers_own(node: World) -> None:
+    """The object is gone, or another node's: the containers were made with it."""
+    for own, expected in ((30, 30.0), (None, 5.0)):
+        node.services.stopping.clear()
+        node.engine.states, node.engine.ends_at_once = {"web": "running"}, False
+        node.engine.stop_timeout = own
+        waiting = await stop(node.services, UID, None)
+        assert isinstance(waiting, Waiting)
+        assert waiting.after == expected
+    node.services.stopping.clear()
+    node.engine.stop_timeout = 0
+    assert await stop(node.services, UID, None) == DONE

@@ -17,7 +17,9 @@ from controller.ledger import Ledger
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
+from controller.reconcile.clock import milliseconds
 from controller.reconcile.gate import Gate
+from controller.reconcile.outages import Outages
 from controller.reconcile.queue import Backoff
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
@@ -74,6 +76,9 @@ class Containers:
     finished: str = "2026-01-31T11:59:59Z"
     ends_at_once: bool = True
     template_hash: str = ""
+    restarted: str = ""
+    start_refused: str = ""
+    stop_timeout: int | None = None
     calls: list[str] = field(default_factory=list)
 
     def answer(self, request: Request) -> Any:
@@ -94,6 +99,8 @@ class Containers:
             del self.states[name]
         elif path[1] == "json":
             return 200, self._inspected(name)
+        elif path[1] == "start" and self.start_refused:
+            return 500, {"message": self.start_refused}
         elif path[1] == "start":
             self.states[name] = "running"
         elif path[1] == "kill" and self.ends_at_once:
@@ -125,6 +132,7 @@ class Containers:
             labels.CONTAINER: name,
             labels.INSTANCE_UID: UID,
             labels.TEMPLATE_HASH: self.template_hash,
+            labels.RESTARTED: self.restarted,
         }
 
     def _listed(self, name: str) -> Any:
@@ -141,7 +149,7 @@ class Containers:
         return {
             "Id": f"id-{name}",
             "Name": f"/chal-{UID}-{name}",
-            "Config": {"Labels": self._labels(name)},
+            "Config": {"Labels": self._labels(name), "StopTimeout": self.stop_timeout},
             "HostConfig": {},
             "State": {
                 "Status": self.states[name],
@@ -208,6 +216,7 @@ class World:
                 template_hash=self.engine.template_hash,
                 state=state,
                 image_id="sha256:1",
+                labels={labels.RESTARTED: self.engine.restarted},
             )
             for name, state in self.engine.states.items()
         ]
@@ -253,6 +262,7 @@ def world(ledger: Ledger, fake: FakeEngine, engine: Engine) -> World:
         readiness=Readiness(Probes(engine), wake),
         attempts=Attempts(backoff),
         batch=FinalizeBatch(ledger, lambda: 0),
+        outages=Outages(ledger, lambda: milliseconds(clock.now())),
         recorder=Recorder(cluster, "test"),
         wake=wake,
         address=lambda: "192.0.2.1",

@@ -229,3 +229,38 @@ async def test_leaving_the_events_ends_their_thread(fake: FakeEngine, engine: En
     for thread in readers:
         await asyncio.to_thread(thread.join, 5)
     assert not any(thread.is_alive() for thread in readers)
+
+
+async def test_a_call_that_was_given_up_is_counted_until_it_is_answered_and_then_told(
+    fake: FakeEngine, engine: Engine
+) -> None:
+    told: list[str] = []
+    engine.answered = told.append
+    release = threading.Event()
+    with pytest.raises(OutcomeUnknown):
+        await engine.call(lambda _: release.wait(), effect=True, name="box", timeout=0.05)
+    begun = threading.Event()
+
+    def late(_: docker.APIClient) -> None:
+        begun.set()
+        release.wait()
+
+    cancelled = asyncio.create_task(engine.call(late, effect=True, name="other", timeout=30))
+    await asyncio.to_thread(begun.wait)
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    assert engine.unanswered == 2
+    assert told == []
+    release.set()
+    await engine.settled("box")
+    await engine.settled("other")
+    await asyncio.sleep(0)
+    assert engine.unanswered == 0
+    assert sorted(told) == ["box", "other"]
+
+
+async def test_a_read_that_was_given_up_is_not_counted(fake: FakeEngine, engine: Engine) -> None:
+    fake.held.clear()
+    with pytest.raises(EngineUnavailable):
+        await engine.call(lambda client: client.ping(), effect=False, timeout=0.05)
+    assert engine.unanswered == 0
