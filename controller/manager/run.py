@@ -102,7 +102,7 @@ class _Manager:
             cluster, self.recorder, self._nodes, self._pending, self._assignments
         )
         self._expiry = Expiry(cluster, settings.prune_age)
-        self._declared = Declared(cluster, self._assignments.by_challenge)
+        self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """The tasks; none of them ends by itself."""

@@ -11,6 +11,7 @@ from controller.api.template import resolve, resolve_policy
 from controller.cluster import finalizer
 from controller.cluster.client import CHALLENGES
 from controller.cluster.errors import NotFound
+from controller.reconcile.allowed import refused_image
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
 
@@ -48,6 +49,10 @@ def _refusal(work: Work) -> Failed | None:
     if unserved := unserved_fields(work):
         message = f"This version does not serve {', '.join(unserved)}; leave it out"
         return Failed(reasons.UNSUPPORTED, message)
+    # What runs already is left alone when the operator narrows the patterns down.
+    patterns = work.services.settings.allowed_images
+    if not work.containers and (refusal := refused_image(work.template, patterns)):
+        return refusal
     allowed = set(work.services.settings.allowed_capabilities)
     for container in work.template.containers:
         if refused := sorted(_added_capabilities(container) - allowed):
@@ -70,7 +75,6 @@ def unserved_fields(work: Work) -> list[str]:
     asked = {
         "spec.flagSecretRef": spec.flag_secret_ref,
         "template.volumes": template.volumes,
-        "template.imagePullSecrets": template.image_pull_secrets,
         "template.network.egress: Internet": template.network.egress == "Internet",
     }
     found = [name for name, value in asked.items() if value]
