@@ -13,7 +13,9 @@ from controller.api.image_reference import DOCKER_HUB, ImageReference, split_reg
 
 EVERY_IMAGE: Final = "*"
 
-_PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/*-]*(@[A-Za-z0-9:*]+)?")
+_HOST = re.compile(r"[A-Za-z0-9*]([A-Za-z0-9.*-]*[A-Za-z0-9*])?(:[0-9*]+)?")
+_PATH = re.compile(r"[a-z0-9._*-]+(/[a-z0-9._*-]+)*")
+_END = re.compile(r"[A-Za-z0-9._:*-]+")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,10 @@ def parse(text: str) -> ImagePattern:
     name, at, digest = text.partition("@")
     registry, path = split_registry(name)
     repository, colon, tag = path.partition(":")
-    if not (_PATTERN.fullmatch(text) and repository) or (colon and not tag) or (colon and at):
+    parts = [(_HOST, registry), (_PATH, repository)]
+    parts += [(_END, tag)] if colon else []
+    parts += [(_END, digest)] if at else []
+    if not all(kind.fullmatch(part) for kind, part in parts):
         raise ValueError(
             f"expected patterns such as registry.example.org/ctf/*, ubuntu:24.04 or *; {text!r} "
             "is none"

@@ -83,7 +83,9 @@ def test_a_pattern_is_compared_part_by_part(pattern: str, image: str, allowed: b
     assert image_pattern.parse(pattern).matches(parsed) is allowed
 
 
-@pytest.mark.parametrize("pattern", ["a b", "r.example/", "web:", "https://r.example/x y", ""])
+@pytest.mark.parametrize(
+    "pattern", ["a b", "r.example/", "web:", "web@", "https://r.example/x", "Ctf/*", ""]
+)
 def test_what_is_no_pattern_is_refused_with_an_example(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"registry\.example\.org/ctf/\*"):
         image_pattern.parse(pattern)
