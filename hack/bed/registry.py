@@ -105,7 +105,9 @@ class Registry:
         return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
 
     def _config(self) -> dict[str, Any]:
-        auth: dict[str, Any] = {"htpasswd": {"realm": "bed", "path": str(self._folder / "htpasswd")}}
+        auth: dict[str, Any] = {
+            "htpasswd": {"realm": "bed", "path": str(self._folder / "htpasswd")}
+        }
         return {
             "version": "0.1",
             "storage": {"filesystem": {"rootdirectory": str(self._folder / "images")}},
