@@ -30,7 +30,8 @@ async def pull(work: Work) -> Result:
     def wake() -> None:
         services.wake(work.uid)
 
-    for container in template.containers:
+    pulling: dict[str, Pulling] = {}
+    for container in template.containers:  # all of them are asked for before one is waited for
         status = await services.images.ensure(
             str(image_reference.parse(container.image)),
             container.image_pull_policy,
@@ -38,21 +39,21 @@ async def pull(work: Work) -> Result:
             auths=keys.auths(container.image),
             waiter=work.uid,
         )
-        if isinstance(status, Pulling):
-            return _waiting(work, container.image, status)
         if isinstance(status, PullFailed):
             return await _give_up(work, container.image, status)
-    return DONE
+        if isinstance(status, Pulling):
+            pulling[container.image] = status
+    return _waiting(work, pulling) if pulling else DONE
 
 
-def _waiting(work: Work, image: str, pulling: Pulling) -> Result:
+def _waiting(work: Work, pulling: dict[str, Pulling]) -> Result:
     # A try that follows a failure keeps showing the failure until it is known to have helped.
     if last := work.services.attempts.last(work.uid):
         return Failed(last.reason, last.message)
-    progress = f": {pulling.progress}" if pulling.progress else ""
-    message = f"Pulling {image}{progress}"
+    parts = [f"{image}: {p.progress}" if p.progress else image for image, p in pulling.items()]
+    message = f"Pulling {', '.join(parts)}"
     work.condition(conditions.LAUNCHED, False, reasons.PULLING_IMAGE, message)
-    return Waiting(reasons.PULLING_IMAGE, message, pulling.changes_in)
+    return Waiting(reasons.PULLING_IMAGE, message, min(p.changes_in for p in pulling.values()))
 
 
 async def _give_up(work: Work, image: str, failed: PullFailed) -> Result:

@@ -12,6 +12,7 @@ from controller.runtime.images import Failed, Images, Present, Pulling, Registry
 from hack.bed.bed import Bed
 from hack.bed.registry import ACCOUNT, Registry
 from tests.integration.registries import HeldDoor
+from tests.integration.world import until
 
 STALL = 3.0
 RIGHT = RegistryAuth(ACCOUNT["username"], ACCOUNT["password"])
@@ -149,10 +150,12 @@ async def test_no_more_images_are_asked_for_at_once_than_allowed(
     images = Images(engine, concurrent_pulls=2, stall_timeout=30.0)
     names = [f"ctf/gate-{number}" for number in range(4)]
     for name in names:
-        registry.push(echo_image, name, megabytes=1)
+        registry.push(echo_image, name, megabytes=2)
     with door.held():
         pulls = [asyncio.create_task(images.pull(f"{door.address}/{name}:1")) for name in names]
         await asyncio.to_thread(door.wait_for, "/blobs/", 2)
+        first = f"{door.address}/ctf/gate-0:1"
+        await asyncio.to_thread(until, lambda: images.progress(first), lambda p: "MB" in str(p))
         for _ in range(5):  # the time that a third would take to get there
             await engine.ping()
         assert len(set(door.requests("HEAD /v2/ctf/gate"))) == 2

@@ -67,6 +67,7 @@ CTF = "registry.example.org/ctf/*"
         ("ubuntu:24.04", "ubuntu:24.04", True),
         ("ubuntu:24.04", "ubuntu", False),
         ("ubuntu:24.04", f"ubuntu:24.04@{DIGEST}", False),
+        ("ubuntu:*", f"ubuntu@{DIGEST}", False),
         ("ubuntu:24.*", "ubuntu:24.10", True),
         (f"ubuntu@{DIGEST}", f"ubuntu:latest@{DIGEST}", True),
         (f"ubuntu@{DIGEST}", "ubuntu:latest", False),

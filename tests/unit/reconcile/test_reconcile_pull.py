@@ -167,10 +167,29 @@ async def test_an_image_that_was_seen_by_the_pull_costs_no_further_question(
     assert len([r for r in fake.requests if r.path.startswith("/images/")]) == 1
 
 
-async def test_a_container_whose_image_was_removed_is_shown_by_its_id(node: World) -> None:
+async def test_a_container_whose_image_was_removed_is_shown_by_its_id(
+    node: World, fake: FakeEngine
+) -> None:
     node.engine.states = {"web": "running"}
     work = work_with(node)
     states = node.found(work)
-    await show.learn_images(work, states)
-    show.show(work, states)
+    for _ in range(3):
+        await show.learn_images(work, states)
+        show.show(work, states)
     assert work.status.containers[0].image_id == "sha256:1"
+    assert len([r for r in fake.requests if r.path.startswith("/images/")]) == 1
+
+
+async def test_all_images_of_an_instance_are_asked_for_at_once(
+    node: World, fake: FakeEngine
+) -> None:
+    node.services.images = Images(node.services.engine, concurrent_pulls=3)
+    fake.holds = lambda request: request.method == "POST"
+    fake.held.clear()
+    made = template("front", "back")
+    made["containers"][1]["image"] = "other:1"
+    result = await pull(node.work({"template": made}))
+    assert isinstance(result, Waiting)
+    assert result.message == "Pulling img:1, other:1"
+    fake.held.set()
+    await node.services.images.close()

@@ -10,7 +10,7 @@ import pytest
 
 from controller.runtime.engine import Engine
 from controller.runtime.errors import PullFailed
-from controller.runtime.images import Images, RegistryAuth
+from controller.runtime.images import Failed, Images, Pulling, RegistryAuth
 from tests.unit.runtime.fake_engine import FakeEngine, Request
 
 WRONG, RIGHT = RegistryAuth("eve", "guess-1"), RegistryAuth("alice", "s3cret")
@@ -91,7 +91,12 @@ async def test_who_has_other_credentials_does_not_share_a_failure(
     woken = asyncio.Event()
     await images.ensure("web:1", "IfNotPresent", woken.set, auths=(WRONG,))
     await woken.wait()
-    await images.pull("web:1", auths=(RIGHT,))
+    refused = await images.ensure("web:1", "IfNotPresent", woken.set, auths=(WRONG,))
+    assert isinstance(refused, Failed)
+    woken.clear()
+    trying = await images.ensure("web:1", "IfNotPresent", woken.set, auths=(RIGHT,))
+    assert isinstance(trying, Pulling)
+    await woken.wait()
     assert registry.there
 
 
