@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from controller.api import values
+from controller.api import image_pattern, values
 
 PREFIX = "CHALLENGE_"
 LAST_PORT = 65535
@@ -108,6 +108,11 @@ class Settings(BaseSettings):
     concurrent_pulls: int = Field(
         2, ge=1, le=64, description="Image pulls at most at a time on a node."
     )
+    pull_stall_timeout: Seconds = Field(
+        120.0,
+        description="Longest silence of a registry in the middle of a pull, in seconds; then the "
+        "pull is given up, and tried again later.",
+    )
     launch_timeout: Seconds = Field(
         120.0, description="Longest time that one launch may hold its slot, in seconds."
     )
@@ -142,6 +147,11 @@ class Settings(BaseSettings):
     allowed_capabilities: Annotated[tuple[str, ...], NoDecode] = Field(
         ("LINUX_IMMUTABLE",),
         description="Linux capabilities that a template may add, comma-separated.",
+    )
+    allowed_images: Annotated[tuple[str, ...], NoDecode] = Field(
+        (image_pattern.EVERY_IMAGE,),
+        description="Images that a template may name, as patterns with * for any characters, "
+        "comma-separated, such as registry.example.org/ctf/*; * alone is every image.",
     )
     max_instances: int = Field(
         100_000, ge=1, le=1_000_000, description="Instances at most on this node."
@@ -181,7 +191,7 @@ class Settings(BaseSettings):
     )
     log_level: LOG_LEVELS = Field("info", description="Least severe level that is logged.")
 
-    @field_validator("namespaces", "allowed_capabilities", mode="before")
+    @field_validator("namespaces", "allowed_capabilities", "allowed_images", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -200,6 +210,15 @@ class Settings(BaseSettings):
         for name in value:
             if len(name) > 63 or not re.fullmatch(values.DNS_LABEL, name):
                 raise ValueError(f"expected names of namespaces; {name!r} is none")
+        return value
+
+    @field_validator("allowed_images")
+    @classmethod
+    def _image_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("expected at least one pattern, such as registry.example.org/ctf/*")
+        for pattern in value:
+            image_pattern.parse(pattern)
         return value
 
     @field_validator("ports")

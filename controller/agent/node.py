@@ -34,10 +34,19 @@ PORT_PRESSURE: Final = 0.05
 class NodeKeeper:
     """One node's ChallengeNode, from its agent's side."""
 
-    def __init__(self, services: Services, info: Callable[[], EngineInfo | None]) -> None:
-        """``info`` gives what is known of the engine, None before it was first reached."""
+    def __init__(
+        self,
+        services: Services,
+        info: Callable[[], EngineInfo | None],
+        images: Callable[[], list[str]] = list,
+    ) -> None:
+        """``info`` gives what is known of the engine, None before it was first reached.
+
+        ``images`` gives the names of the images that were pulled ahead.
+        """
         self._services = services
         self._info = info
+        self._images = images
         self._due = asyncio.Event()
         self._read: Object = {}
         self.deleted = False
@@ -127,6 +136,7 @@ class NodeKeeper:
         )
         gate = services.gate
         status.launch = LaunchStatus(launching=gate.held, waiting=gate.waiting)
+        status.images = self._images()
         self._conditions(status, node, low=usage.free <= total * PORT_PRESSURE, free=usage.free)
         return status
 

@@ -19,6 +19,7 @@ from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
 from controller.agent.monitor import EngineMonitor
 from controller.agent.node import NodeKeeper
+from controller.agent.prepull import PrePull
 from controller.cluster import operator
 from controller.cluster.client import INSTANCES, NODES, Cluster
 from controller.cluster.errors import ApiError, ApiUnavailable
@@ -120,7 +121,11 @@ class _Agent:
             cluster_uid=cluster_uid,
             ledger=ledger,
             engine=engine,
-            images=Images(engine, concurrent_pulls=settings.concurrent_pulls),
+            images=Images(
+                engine,
+                concurrent_pulls=settings.concurrent_pulls,
+                stall_timeout=settings.pull_stall_timeout,
+            ),
             bridges=SharedBridges(engine, settings),
             gate=Gate(
                 settings.launches, wake, unanswered=lambda: engine.unanswered, observer=metrics
@@ -138,7 +143,8 @@ class _Agent:
         engine.answered = self._services.answered
         metrics.watch(self._services.gate, engine)
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
-        self._node = NodeKeeper(self._services, lambda: self._monitor.info)
+        self._pre_pull = PrePull(self._services, backoff)
+        self._node = NodeKeeper(self._services, lambda: self._monitor.info, self._pre_pull.images)
         self._monitor = EngineMonitor(
             self._services, returned=self._look_again, changed=self._node.changed
         )
@@ -154,6 +160,7 @@ class _Agent:
             yield
         finally:
             await cancel(self._tasks)
+            await self._pre_pull.stop()
             await self._queue.stop(STOP_DEADLINE)
             await self._services.readiness.close()
             await self._services.images.close()
@@ -187,7 +194,7 @@ class _Agent:
         watching = operator.serve(
             "agent",
             self._cluster,
-            handlers.registry(self._changed, self._node.observe),
+            handlers.registry(self._changed, self._node.observe, self._challenge_changed),
             namespaces=self._settings.namespaces,
             selectors={INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"},
         )
@@ -233,6 +240,9 @@ class _Agent:
         if self._services.seen.get(key.uid) != version:
             self._queue.wake(key)
 
+    def _challenge_changed(self, body: dict[str, Any], deleted: bool) -> None:
+        self._pre_pull.observe(body, deleted=deleted)
+
     def _look_again(self) -> None:
         """The engine is back: compare everything, and wake whoever waited for it."""
         self._resync.set()
@@ -244,6 +254,7 @@ class _Agent:
         while True:
             self._resync.clear()
             await compare()
+            await self._pre_pull.compare()
             try:
                 async with asyncio.timeout(self._settings.resync_interval):
                     await self._resync.wait()

@@ -75,7 +75,8 @@ class TemplateSpec(Model):
     image_pull_secrets: Annotated[
         list[LocalObjectReference], Field(max_length=8, json_schema_extra=LIST_MAP_BY_NAME)
     ] = Field(default_factory=list)
-    """Secrets of type kubernetes.io/dockerconfigjson with the registries' passwords."""
+    """Secrets of type kubernetes.io/dockerconfigjson with the registries' passwords, tried in this
+    order; each must bear the label challenge-controller.io/use: "true"."""
     termination_grace_period_seconds: Annotated[
         int, Field(ge=0, le=300, json_schema_extra={"format": "int32"})
     ] = 5
@@ -138,7 +139,7 @@ class ChallengeStatus(Model):
     instances: Count | None = None
     """How many instances refer to it."""
     pre_pulled: Annotated[str, Field(max_length=32, pattern="^[0-9]+/[0-9]+ nodes$")] | None = None
-    """How many nodes have its images, such as `2/3 nodes`; with prePull."""
+    """How many of all nodes, ready or not, have its images, such as `2/3 nodes`; with prePull."""
     conditions: Conditions = Field(default_factory=list)
     """Its state, aspect by aspect."""
 

@@ -108,7 +108,8 @@ class Container(Model):
     image: ImageName
     """The image, such as registry.example.org/pwn/baby:1 or with a digest, name@sha256:…."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    """When the image is pulled. Unlike a Pod's, the default does not depend on the tag."""
+    """When the image is pulled: Always for each new instance, IfNotPresent when the node does not
+    have it, Never. Unlike a Pod's, the default does not depend on the tag."""
     command: (
         Annotated[list[Argument], Field(max_length=64, json_schema_extra=LIST_ATOMIC)] | None
     ) = None

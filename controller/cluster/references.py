@@ -8,7 +8,7 @@ import base64
 import binascii
 from typing import Final
 
-from controller.cluster.client import CONFIG_MAPS, SECRETS, Cluster, Kind
+from controller.cluster.client import CONFIG_MAPS, SECRETS, Cluster, Kind, Object
 from controller.cluster.errors import Forbidden, NotFound
 
 USE_LABEL: Final = "challenge-controller.io/use"
@@ -23,19 +23,24 @@ class ReferenceMissing(Exception):
         self.kind = kind
 
 
-async def secret_value(cluster: Cluster, namespace: str, name: str, key: str) -> str:
-    """The value of a Secret's key; raises ReferenceMissing."""
+async def secret(cluster: Cluster, namespace: str, name: str) -> Object:
+    """A Secret that its owner has released for this use; raises ReferenceMissing."""
     try:
-        secret = await cluster.get(SECRETS, name, namespace)
+        found = await cluster.get(SECRETS, name, namespace)
     except NotFound:
         raise ReferenceMissing(SECRETS, f"Secret {name!r} does not exist") from None
     except Forbidden:
         message = f"Secret {name!r} may not be read by the controller in this namespace"
         raise ReferenceMissing(SECRETS, message) from None
-    if (secret["metadata"].get("labels") or {}).get(USE_LABEL) != "true":
+    if (found["metadata"].get("labels") or {}).get(USE_LABEL) != "true":
         message = f'Secret {name!r} lacks the label {USE_LABEL}: "true", so it is not read'
         raise ReferenceMissing(SECRETS, message)
-    data = secret.get("data") or {}
+    return found
+
+
+async def secret_value(cluster: Cluster, namespace: str, name: str, key: str) -> str:
+    """The value of a Secret's key; raises ReferenceMissing."""
+    data = (await secret(cluster, namespace, name)).get("data") or {}
     if key not in data:
         raise ReferenceMissing(SECRETS, f"Secret {name!r} has no key {key!r}")
     try:

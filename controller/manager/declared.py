@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from controller.api import conditions, reasons
 from controller.api.challenge import Challenge, ChallengeStatus
+from controller.api.node import ChallengeNode
 from controller.api.pool import ChallengePool, PoolStatus
 from controller.cluster import status as status_writer
 from controller.cluster.client import CHALLENGES, Cluster, Kind, Object
@@ -27,19 +28,27 @@ PERIOD: Final = 5.0
 POOLS_UNSERVED: Final = (
     "This version of the controller does not serve ChallengePools; create ChallengeInstances"
 )
-PRE_PULL_UNSERVED: Final = (
-    "This version of the controller does not serve prePull: images are pulled when an instance "
-    "needs them"
-)
+NAMED: Final = 3
+"""Nodes that the condition PrePulled names; the others are counted."""
 
 
 class Declared:
     """Keeps the status of all Challenges and ChallengePools."""
 
-    def __init__(self, cluster: Cluster, instances: Callable[[], Counter[str]]) -> None:
-        """``instances`` counts instances by the namespace/name of their Challenge."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        instances: Callable[[], Counter[str]],
+        nodes: Callable[[], list[ChallengeNode]],
+    ) -> None:
+        """``instances`` counts instances by the namespace/name of their Challenge.
+
+        ``nodes`` gives all nodes, ready or not: one that is away and comes back without an image
+        is what prePull is to show.
+        """
         self._cluster = cluster
         self._instances = instances
+        self._nodes = nodes
         self._objects: dict[tuple[Kind, str], Object] = {}
         self._new = asyncio.Event()
 
@@ -70,7 +79,7 @@ class Declared:
     async def _settle(self, kind: Kind, uid: str, body: Object, counts: Counter[str]) -> None:
         name = body["metadata"]["name"]
         try:
-            status = _challenge(body, counts) if kind is CHALLENGES else _pool(body)
+            status = self._challenge(body, counts) if kind is CHALLENGES else _pool(body)
             if status is None:
                 return
             written = await status_writer.write(self._cluster, kind, body, status.manifest())
@@ -82,24 +91,56 @@ class Declared:
         if (kind, uid) in self._objects:
             self._objects[kind, uid] = written
 
+    def _challenge(self, body: Object, counts: Counter[str]) -> ChallengeStatus | None:
+        """The status of a Challenge; None when it has it already."""
+        challenge = Challenge.model_validate(body)
+        status = challenge.status.model_copy(deep=True)
+        status.observed_generation = challenge.metadata.generation
+        status.instances = counts[challenge.key]
+        _set(status, challenge, conditions.READY, "True", reasons.READY)
+        _show_pre_pulled(status, challenge, self._nodes())
+        return None if status == challenge.status else status
 
-def _challenge(body: Object, counts: Counter[str]) -> ChallengeStatus | None:
-    """The status of a Challenge; None when it has it already."""
-    challenge = Challenge.model_validate(body)
-    status = challenge.status.model_copy(deep=True)
-    status.observed_generation = challenge.metadata.generation
-    status.instances = counts[challenge.key]
-    unserved = challenge.spec.pre_pull
+
+def _show_pre_pulled(
+    status: ChallengeStatus, challenge: Challenge, nodes: list[ChallengeNode]
+) -> None:
+    if not challenge.spec.pre_pull:
+        status.pre_pulled = None
+        conditions.remove(status.conditions, conditions.PRE_PULLED)
+        return
+    wanted = {container.image for container in challenge.spec.template.containers}
+    lacking = [
+        f"{node.metadata.name} has not got {', '.join(sorted(missing))}"
+        for node in sorted(nodes, key=lambda node: node.metadata.name)
+        if (missing := wanted - set(node.status.images))
+    ]
+    status.pre_pulled = f"{len(nodes) - len(lacking)}/{len(nodes)} nodes"
+    if nodes and not lacking:
+        _set(status, challenge, conditions.PRE_PULLED, "True", reasons.PRE_PULLED)
+        return
+    more = f"; {len(lacking) - NAMED} more nodes" if len(lacking) > NAMED else ""
+    message = f"{'; '.join(lacking[:NAMED])}{more}" if nodes else "There is no node"
+    _set(status, challenge, conditions.PRE_PULLED, "False", reasons.PULLING_IMAGE, message)
+
+
+def _set(
+    status: ChallengeStatus,
+    challenge: Challenge,
+    kind: str,
+    value: conditions.Status,
+    reason: str,
+    message: str = "",
+) -> None:
     conditions.set_condition(
         status.conditions,
-        conditions.READY,
-        "True",
-        reasons.READY,
-        PRE_PULL_UNSERVED if unserved else "",
+        kind,
+        value,
+        reason,
+        message,
         now=datetime.now(UTC),
         observed_generation=challenge.metadata.generation,
     )
-    return None if status == challenge.status else status
 
 
 def _pool(body: Object) -> PoolStatus | None:

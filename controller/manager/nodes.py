@@ -109,6 +109,10 @@ class Nodes:
         except TimeoutError:
             return
 
+    def objects(self) -> list[ChallengeNode]:
+        """All nodes, ready or not."""
+        return [node.object for node in self.by_name.values()]
+
     def launches(self, name: str) -> int:
         """The size of a node's launch gate."""
         node = self.by_name[name].object

@@ -104,7 +104,7 @@ class _Manager:
             cluster, self.recorder, self._nodes, self._pending, self._assignments
         )
         self._expiry = Expiry(cluster, settings.prune_age)
-        self._declared = Declared(cluster, self._assignments.by_challenge)
+        self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
     def pending(self) -> int:
         """Instances that wait for a node."""

@@ -12,6 +12,7 @@ from controller.cluster import finalizer
 from controller.cluster.client import CHALLENGES
 from controller.cluster.errors import NotFound
 from controller.reconcile import mounts
+from controller.reconcile.allowed import refused_image
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
 
@@ -51,6 +52,10 @@ def _refusal(work: Work) -> Failed | None:
         return Failed(reasons.UNSUPPORTED, message)
     if impossible := mounts.impossible(work):
         return Failed(reasons.INVALID_TEMPLATE, impossible)
+    # What runs already is left alone when the operator narrows the patterns down.
+    patterns = work.services.settings.allowed_images
+    if not work.containers and (refusal := refused_image(work.template, patterns)):
+        return refusal
     allowed = set(work.services.settings.allowed_capabilities)
     for container in work.template.containers:
         if refused := sorted(_added_capabilities(container) - allowed):
@@ -71,7 +76,6 @@ def unserved_fields(work: Work) -> list[str]:
     """
     template = work.template
     asked = {
-        "template.imagePullSecrets": template.image_pull_secrets,
         "template.network.egress: Internet": template.network.egress == "Internet",
     }
     found = [name for name, value in asked.items() if value]

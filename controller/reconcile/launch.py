@@ -16,7 +16,7 @@ from controller.reconcile.clock import milliseconds
 from controller.reconcile.ports import replace_taken
 from controller.reconcile.reserve import EXHAUSTED_RETRY
 from controller.reconcile.result import DONE, Failed, Result, Waiting
-from controller.reconcile.show import launched, show
+from controller.reconcile.show import launched, learn_images, show
 from controller.reconcile.work import Work
 from controller.runtime import containers, labels
 from controller.runtime.containers import ContainerPlan
@@ -141,6 +141,7 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> None:
     await services.book(Ledger.confirm, work.uid, now=now)
     services.attempts.succeed(work.uid)
     work.containers = await teardown.existing(services, work.uid)
+    await learn_images(work, work.containers)
     show(work, work.containers)
     launched(work)
 

@@ -5,6 +5,7 @@ The one place that knows both the API's words and the runtime's. It makes nothin
 
 from typing import Final
 
+from controller.api import image_reference
 from controller.api.container import Container
 from controller.api.env import EnvVar, EnvVarSource
 from controller.api.template import port_key
@@ -45,7 +46,7 @@ def _plan(
         drop.add(NET_RAW)
     return ContainerPlan(
         name=container.name,
-        image=container.image,
+        image=str(image_reference.parse(container.image)),
         command=_tuple(container.command),
         args=_tuple(container.args),
         working_dir=container.working_dir,

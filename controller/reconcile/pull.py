@@ -1,11 +1,16 @@
 """PullImages: every image of the template is on the engine before a launch slot is asked for."""
 
-from controller.api import conditions, reasons
+from controller.api import conditions, image_reference, reasons
+from controller.cluster.references import ReferenceMissing
 from controller.reconcile import teardown
+from controller.reconcile.keyring import keyring
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
 from controller.runtime.images import Failed as PullFailed
 from controller.runtime.images import Pulling
+
+REFERENCE_RETRY = 15.0
+"""Seconds until another look for a Secret: nobody tells of one that appears."""
 
 
 async def pull(work: Work) -> Result:
@@ -16,36 +21,39 @@ async def pull(work: Work) -> Result:
     if failed := services.attempts.pending(work.uid, now=services.monotonic()):
         return failed
 
+    template, namespace = work.template, work.instance.metadata.namespace
+    try:
+        keys = await keyring(services.cluster, namespace, template.image_pull_secrets)
+    except ReferenceMissing as missing:
+        return Waiting(reasons.SECRET_NOT_FOUND, str(missing), REFERENCE_RETRY)
+
     def wake() -> None:
         services.wake(work.uid)
 
-    for container in work.template.containers:
+    pulling: dict[str, Pulling] = {}
+    for container in template.containers:  # all of them are asked for before one is waited for
         status = await services.images.ensure(
-            container.image,
+            str(image_reference.parse(container.image)),
             container.image_pull_policy,
             wake,
+            auths=keys.auths(container.image),
             waiter=work.uid,
-            not_before=_launch_began(work),
         )
-        if isinstance(status, Pulling):
-            return _waiting(work, f"Pulling {container.image}")
         if isinstance(status, PullFailed):
             return await _give_up(work, container.image, status)
-    return DONE
+        if isinstance(status, Pulling):
+            pulling[container.image] = status
+    return _waiting(work, pulling) if pulling else DONE
 
 
-def _launch_began(work: Work) -> float:
-    """When this launch began, on the monotonic clock: older pulls do not count for Always."""
-    began = work.status.start_time or work.now
-    return work.services.monotonic() - (work.now - began).total_seconds()
-
-
-def _waiting(work: Work, message: str) -> Result:
+def _waiting(work: Work, pulling: dict[str, Pulling]) -> Result:
     # A try that follows a failure keeps showing the failure until it is known to have helped.
     if last := work.services.attempts.last(work.uid):
         return Failed(last.reason, last.message)
+    parts = [f"{image}: {p.progress}" if p.progress else image for image, p in pulling.items()]
+    message = f"Pulling {', '.join(parts)}"
     work.condition(conditions.LAUNCHED, False, reasons.PULLING_IMAGE, message)
-    return Waiting(reasons.PULLING_IMAGE, message)
+    return Waiting(reasons.PULLING_IMAGE, message, min(p.changes_in for p in pulling.values()))
 
 
 async def _give_up(work: Work, image: str, failed: PullFailed) -> Result:

@@ -11,7 +11,7 @@ from controller.api import conditions, reasons
 from controller.api.instance import ContainerStatus
 from controller.reconcile import gate, teardown
 from controller.reconcile.result import DONE, Failed, Result, Waiting
-from controller.reconcile.show import launched, show
+from controller.reconcile.show import launched, learn_images, show
 from controller.reconcile.work import Work
 from controller.runtime import containers
 from controller.runtime.containers import ContainerState
@@ -23,6 +23,7 @@ RUN_LONG_ENOUGH = 600.0
 
 async def keep_up(work: Work) -> Result:
     """Start again what has ended; Done when everything runs (or is paused)."""
+    await learn_images(work, work.containers)
     show(work, work.containers)
     ended = [state for state in work.containers if state.state == "exited"]
     for state in ended:

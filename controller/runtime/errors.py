@@ -72,11 +72,15 @@ class ImageNotFound(NotFound):
 
 
 class PullFailed(RuntimeFault):
-    """An image could not be pulled; the message is the engine's or the registry's."""
+    """An image could not be pulled; the message is the engine's or the registry's.
 
-    def __init__(self, image: str, message: str) -> None:
+    `silent` says that there was no answer in time: other credentials would get none either.
+    """
+
+    def __init__(self, image: str, message: str, *, silent: bool = False) -> None:
         super().__init__(message)
         self.image = image
+        self.silent = silent
 
 
 class PortTaken(EngineError):

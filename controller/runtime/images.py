@@ -7,15 +7,21 @@ may remove one, so the engine is asked. Which images may be used at all is the c
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import docker
-from docker.utils import parse_repository_tag
 
+from controller.runtime.digests import Digests
 from controller.runtime.engine import Engine
 from controller.runtime.errors import ImageNotFound, NotFound, PullFailed, RuntimeFault
+from controller.runtime.image_status import Absent as Absent
+from controller.runtime.image_status import Failed as Failed
+from controller.runtime.image_status import ImageStatus
+from controller.runtime.image_status import Present as Present
+from controller.runtime.image_status import Pulling as Pulling
+from controller.runtime.progress import Pace
 from controller.runtime.pull import RegistryAuth as RegistryAuth
 from controller.runtime.pull import pull_image
 
@@ -27,51 +33,30 @@ _LAST_RETRY_SECONDS = 300.0
 _REMEMBERED_SECONDS = 3600.0
 
 
-@dataclass(frozen=True)
-class Absent:
-    """Not in the engine, and nobody is pulling it."""
-
-
-@dataclass(frozen=True)
-class Pulling:
-    """Being pulled, or waiting for its turn; `progress` is for people."""
-
-    progress: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The last pull failed at `at`; no other is started before `retry_at`.
-
-    Both are in seconds of `Images`' clock. `message` is the engine's or the registry's.
-    """
-
-    message: str
-    at: float
-    retry_at: float
-
-
-@dataclass(frozen=True)
-class Present:
-    """In the engine, under that image id."""
-
-    id: str
-
-
-ImageStatus = Absent | Pulling | Failed | Present
+Auths = tuple[RegistryAuth, ...]
+"""Credentials, tried in this order; none at all if there are none."""
+_Key = tuple[str, Auths]
 
 
 @dataclass
 class _Record:
     """What this process knows of one image with one set of credentials."""
 
+    pace: Pace
     task: asyncio.Task[None] | None = None
-    progress: str = "waiting"
     wakes: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
+    asked: dict[Hashable, float] = field(default_factory=dict)
+    """When each of those first asked who want it as it is in the registry by then."""
+    begun_at: float = 0.0
+    pulled_as_of: float | None = None
+    """When the last pull that succeeded was begun: at least that new is what it brought."""
     failure: Failed | None = None
     failures: int = 0
-    pulled_at: float | None = None
     ended_at: float | None = None
+
+    def is_new_to(self, asker: Hashable) -> bool:
+        asked = self.asked.get(asker)
+        return asked is not None and self.pulled_as_of is not None and asked <= self.pulled_as_of
 
 
 class Images:
@@ -95,7 +80,8 @@ class Images:
         self._stall_timeout = stall_timeout
         self._pull_timeout = pull_timeout
         self._clock = clock
-        self._records: dict[tuple[str, RegistryAuth | None], _Record] = {}
+        self._records: dict[_Key, _Record] = {}
+        self.digests = Digests()
 
     async def present(self, image: str) -> str | None:
         """The id of the image in the engine, or None. Never asks a registry.
@@ -112,11 +98,17 @@ class Images:
 
         Raises ImageNotFound, EngineUnavailable.
         """
-        found = await self._inspect(image)
-        digests = found.get("RepoDigests") or []
-        repository = parse_repository_tag(image)[0]
-        named = [each for each in digests if each.partition("@")[0] == repository]
-        return str((named or digests or [found["Id"]])[0])
+        found = str((await self._inspect(image))["Id"])
+        return self.digests.named(found, image) or found
+
+    async def learn(self, image_ids: Iterable[str]) -> None:
+        """Have `digests` know these images; asks the engine for each that it does not know yet.
+
+        Raises EngineUnavailable.
+        """
+        for image_id in image_ids:
+            if image_id and not self.digests.known(image_id) and not await self.present(image_id):
+                self.digests.note(image_id, {})  # its containers outlive an image
 
     async def ensure(
         self,
@@ -124,21 +116,19 @@ class Images:
         policy: Policy,
         wake: Callable[[], None],
         *,
-        auth: RegistryAuth | None = None,
-        not_before: float = 0.0,
+        auths: Auths = (),
         waiter: Hashable = None,
     ) -> ImageStatus:
         """What the policy makes of the image now; starts a pull if it takes one, and returns.
 
         `wake` is called once when that pull has ended, either way: ask again then. One who asks
         again meanwhile is known by `waiter`, and by `wake` itself without one. With "Always" a
-        pull of this process counts if it ended at or after `not_before` (of the clock).
+        pull counts for a waiter if it was begun after that one had first asked.
         Never returns Absent. Raises EngineUnavailable.
         """
-        record = self._records.get((image, auth))
-        pulled_at = None if record is None else record.pulled_at
-        fresh = pulled_at is not None and pulled_at >= not_before
-        if policy != "Always" or fresh:
+        key, asker = (image, auths), wake if waiter is None else waiter
+        record = self._records.get(key)
+        if policy != "Always" or (record is not None and record.is_new_to(asker)):
             found = await self.present(image)
             if found is not None:
                 return Present(found)
@@ -146,19 +136,21 @@ class Images:
             now = self._clock()
             message = f"image {image} is not on this node, and imagePullPolicy is Never"
             return Failed(message, now, now)
-        record = self._records.setdefault((image, auth), _Record())
+        record = self._records.setdefault(key, _Record(Pace(self._clock)))
+        if policy == "Always":
+            record.asked.setdefault(asker, self._clock())
         if record.task is None:
             if record.failure is not None and self._clock() < record.failure.retry_at:
                 return record.failure
-            self._begin(image, auth, record)
-        record.wakes[wake if waiter is None else waiter] = wake
-        return Pulling(record.progress)
+            self._begin(key, record)
+        record.wakes[asker] = wake
+        return Pulling(record.pace.shown(), record.pace.left())
 
-    async def state(self, image: str, *, auth: RegistryAuth | None = None) -> ImageStatus:
+    async def state(self, image: str, *, auths: Auths = ()) -> ImageStatus:
         """What the image is now; starts nothing. Raises EngineUnavailable."""
-        record = self._records.get((image, auth))
+        record = self._records.get((image, auths))
         if record is not None and record.task is not None:
-            return Pulling(record.progress)
+            return Pulling(record.pace.shown(), record.pace.left())
         found = await self.present(image)
         if found is not None:
             return Present(found)
@@ -166,18 +158,19 @@ class Images:
             return record.failure
         return Absent()
 
-    def progress(self, image: str, *, auth: RegistryAuth | None = None) -> str | None:
-        """How far the pull is, for people; None when there is none."""
-        record = self._records.get((image, auth))
-        return record.progress if record is not None and record.task is not None else None
+    def progress(self, image: str, *, auths: Auths = ()) -> str | None:
+        """How far the pull is at this moment, for people; None when there is none."""
+        record = self._records.get((image, auths))
+        return record.pace.latest if record is not None and record.task is not None else None
 
-    async def pull(self, image: str, *, auth: RegistryAuth | None = None) -> None:
+    async def pull(self, image: str, *, auths: Auths = ()) -> None:
         """Pull the image and wait for the end; joins a pull that is under way.
 
         When the awaiting task is cancelled the pull goes on. Raises PullFailed.
         """
-        record = self._records.setdefault((image, auth), _Record())
-        await asyncio.shield(record.task or self._begin(image, auth, record))
+        key = (image, auths)
+        record = self._records.setdefault(key, _Record(Pace(self._clock)))
+        await asyncio.shield(record.task or self._begin(key, record))
         if record.failure is not None:
             raise PullFailed(image, record.failure.message)
 
@@ -192,36 +185,56 @@ class Images:
         def look(client: docker.APIClient) -> dict[str, Any]:
             return dict(client.inspect_image(image))  # type: ignore[no-untyped-call]  # stubs
 
-        return await self._engine.call(look, effect=False)
+        found = await self._engine.call(look, effect=False)
+        self.digests.note(str(found["Id"]), found)
+        return found
 
-    def _begin(self, image: str, auth: RegistryAuth | None, record: _Record) -> asyncio.Task[None]:
+    def _begin(self, key: _Key, record: _Record) -> asyncio.Task[None]:
         self._forget_old()
-        record.progress = "waiting"
-        record.task = asyncio.create_task(self._pull(image, auth, record), name=f"pull {image}")
+        record.pace = Pace(self._clock)
+        record.task = asyncio.create_task(self._pull(key, record), name=f"pull {key[0]}")
         return record.task
 
     def _forget_old(self) -> None:
-        """Drop what is known of images that nobody has asked for in a long time."""
+        """Drop what is known of images, and of those who asked for them, a long time ago."""
         before = self._clock() - _REMEMBERED_SECONDS
         for key, record in list(self._records.items()):
+            record.asked = {who: at for who, at in record.asked.items() if at >= before}
             if record.task is None and record.ended_at is not None and record.ended_at < before:
                 del self._records[key]
 
-    async def _pull(self, image: str, auth: RegistryAuth | None, record: _Record) -> None:
+    async def _pull(self, key: _Key, record: _Record) -> None:
         """The task of one pull: its end is in the record, also when it is cancelled."""
+        image, auths = key
         message = "the pull was given up"
         try:
             async with self._gate:
-                await self._fetch(image, auth, record)
+                record.begun_at = self._clock()
+                await self._try(image, auths, record)
             message = ""
         except RuntimeFault as fault:
             message = fault.message
         finally:
             self._end(record, message)
 
+    async def _try(self, image: str, auths: Auths, record: _Record) -> None:
+        """Pull with the first of the credentials that the registry accepts."""
+        refusals: dict[str, None] = {}
+        for auth in auths or (None,):
+            try:
+                return await self._fetch(image, auth, record)
+            except PullFailed as failed:
+                message = failed.message
+                for each in auths:
+                    message = each.redact(message)
+                refusals[message] = None
+                if failed.silent:
+                    break
+        raise PullFailed(image, "; ".join(refusals))
+
     async def _fetch(self, image: str, auth: RegistryAuth | None, record: _Record) -> None:
         def tell(progress: str) -> None:
-            record.progress = progress
+            record.pace.latest = progress
 
         cancelled = False
         try:
@@ -243,6 +256,7 @@ class Images:
             cancelled = True
         if await self.present(image) is None:
             raise ImageNotFound(image)
+        self.digests.forget()
 
     def _end(self, record: _Record, message: str) -> None:
         now = self._clock()
@@ -252,7 +266,7 @@ class Images:
             record.failures += 1
             record.failure = Failed(message, now, now + pause)
         else:
-            record.failures, record.failure, record.pulled_at = 0, None, now
+            record.failures, record.failure, record.pulled_as_of = 0, None, record.begun_at
         wakes, record.wakes = record.wakes, {}
         for wake in wakes.values():
             wake()

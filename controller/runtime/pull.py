@@ -4,11 +4,11 @@ Responsible for asking the engine to pull and for reading its progress to the en
 Runs in a thread of `Engine.call`. When to pull, and how often, is the business of `images`.
 """
 
+import base64
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import docker
 import requests
@@ -18,39 +18,35 @@ from docker.utils import parse_repository_tag
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from controller.runtime.errors import PullFailed
+from controller.runtime.progress import Layers
 from controller.runtime.transport import raise_for_status
-
-_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
 class RegistryAuth:
-    """Credentials for a registry; they show in no representation."""
+    """Credentials for a registry: a password, or a token that stands for one.
+
+    They show in no representation.
+    """
 
     username: str
     password: str = field(repr=False)
+    identity_token: str = field(default="", repr=False)
 
+    def header(self) -> dict[str, str]:
+        """What the engine's X-Registry-Auth is to say."""
+        if self.identity_token:
+            return {"identitytoken": self.identity_token}
+        return {"username": self.username, "password": self.password}
 
-class _Progress:
-    """The layers of an image and how much of them is there."""
-
-    def __init__(self) -> None:
-        self._layers: dict[str, tuple[int, int]] = {}
-
-    def take(self, told: dict[str, Any]) -> str:
-        """Take one line of the engine's in; returns all of it in a few words."""
-        layer, status = str(told.get("id", "")), str(told.get("status", ""))
-        detail = told.get("progressDetail") or {}
-        if status == "Downloading" and detail.get("total"):
-            self._layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
-        elif status in ("Download complete", "Pull complete") and layer in self._layers:
-            total = self._layers[layer][1]
-            self._layers[layer] = (total, total)
-        if not self._layers:
-            return status
-        here = sum(current for current, _ in self._layers.values()) / _MEGABYTE
-        total_size = sum(total for _, total in self._layers.values()) / _MEGABYTE
-        return f"{here:.0f} of {total_size:.0f} MB"
+    def redact(self, message: str) -> str:
+        """The message without the credentials, should a registry have repeated them."""
+        basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        for secret in (basic, self.password, self.identity_token):
+            # One of three letters is part of many words; to blot it out would only tell it.
+            if len(secret) > 3:
+                message = message.replace(secret, "***")
+        return message
 
 
 def pull_image(
@@ -72,21 +68,22 @@ def pull_image(
     try:
         with _ask(client, image, auth, stall_timeout) as response:
             raise_for_status(response)
-            progress = _Progress()
+            layers = Layers()
             for line in response.iter_lines():
                 told = json.loads(line)
                 if "error" in told:
                     raise PullFailed(image, str(told["error"]))
-                tell(progress.take(told))
+                tell(layers.take(told))
                 if given_up() or time.monotonic() > deadline:
-                    raise PullFailed(image, "the pull took too long and was given up")
+                    raise PullFailed(image, "the pull took too long and was given up", silent=True)
     except APIError as error:
         raise PullFailed(image, str(error.explanation or error)) from error
     except InvalidRepository as error:
         raise PullFailed(image, str(error)) from error
     except (requests.exceptions.RequestException, HTTPError) as error:
         if _timed_out(error):
-            raise PullFailed(image, f"no progress for {stall_timeout:g} s") from error
+            message = f"no progress for {stall_timeout:g} s"
+            raise PullFailed(image, message, silent=True) from error
         raise
 
 
@@ -96,7 +93,7 @@ def _ask(
     """Past docker-py's own method, which waits for ever and would take the agent's own login."""
     repository, tag = parse_repository_tag(image)
     resolve_repository_name(repository)  # raises InvalidRepository
-    credentials = {"username": auth.username, "password": auth.password} if auth else {}
+    credentials = auth.header() if auth else {}
     return client.post(
         f"{client.base_url}/v{client.api_version}/images/create",
         params={"fromImage": repository, "tag": tag or "latest"},

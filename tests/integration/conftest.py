@@ -8,6 +8,7 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -18,9 +19,11 @@ from hack.bed.cluster import PLURALS
 from hack.bed.controlplane import ControlPlane
 from hack.bed.foreign import remove_from_engine
 from hack.bed.kubeconfig import Kubectl
+from hack.bed.registry import Registry
 from hack.bed.report import Report
 from hack.bed.running import RunningController
 from hack.bed.sweep import remove_orphans
+from tests.integration.registries import HeldDoor
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,6 +66,32 @@ def bed(bare_bed: Bed) -> Bed:
 def echo_image(bed: Bed) -> str:
     """The name of the test image, which is on the bed's engine."""
     return bed.import_image()
+
+
+@pytest.fixture(scope="session")
+def registry(bed: Bed, echo_image: str) -> Iterator[Registry]:
+    """A registry that anybody may pull from, on the loopback address of the engine's machine."""
+    made = Registry(bed, "registry")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def locked_registry(bed: Bed, echo_image: str) -> Iterator[Registry]:
+    """A registry that wants the password of `hack.bed.registry.ACCOUNT`."""
+    made = Registry(bed, "locked-registry", locked=True)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def door(registry: Registry, tmp_path: Path) -> Iterator[HeldDoor]:
+    """Another address of the open registry, where a layer can be held in its middle."""
+    made = HeldDoor(registry, tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

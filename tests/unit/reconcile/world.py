@@ -79,6 +79,8 @@ class Containers:
     restarted: str = ""
     start_refused: str = ""
     stop_timeout: int | None = None
+    images_present: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    """Ids and digests by name in full."""
     calls: list[str] = field(default_factory=list)
 
     def answer(self, request: Request) -> Any:
@@ -106,6 +108,16 @@ class Containers:
         elif path[1] == "kill" and self.ends_at_once:
             self.states[name] = "exited"
         return 204, b""
+
+    def images(self, method: str, path: list[str]) -> Any:
+        """Inspect, by name or id; there is no registry to pull from."""
+        if method == "POST":
+            return 500, {"message": "no registry here"}
+        name = "/".join(path[:-1])
+        for known, (image_id, digests) in self.images_present.items():
+            if name in (known, image_id):
+                return 200, {"Id": image_id, "RepoDigests": digests}
+        return 404, {"message": f"No such image: {name}"}
 
     def networks_answer(self, method: str, path: list[str]) -> Any:
         """List and remove."""

@@ -17,10 +17,11 @@ VERSION = {"ApiVersion": "1.41", "Version": "20.10.24"}
 
 @dataclass
 class Request:
-    """What was asked: the method and the path without the API's version."""
+    """What was asked: the method, the path without the API's version, and the headers."""
 
     method: str
     path: str
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class CutOff(Exception):
@@ -76,10 +77,11 @@ class FakeEngine:
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         method, target, _ = head.split(" ", 2)
-        for line in head.splitlines():
-            if line.lower().startswith("content-length:"):
-                await reader.readexactly(int(line.split(":")[1]))
-        request = Request(method, target.removeprefix("/v1.41"))
+        lines = (line.partition(":") for line in head.splitlines()[1:] if ":" in line)
+        headers = {name.lower(): value.strip() for name, _, value in lines}
+        if "content-length" in headers:
+            await reader.readexactly(int(headers["content-length"]))
+        request = Request(method, target.removeprefix("/v1.41"), headers)
         if request.path != "/version":
             self.requests.append(request)
             self.asked.set()
@@ -93,6 +95,6 @@ class FakeEngine:
         if request.path != "/version":
             status, body = self.answer(request)
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(content)}\r\n"
-        writer.write(f"{lines}Content-Type: application/json\r\n\r\n".encode() + content)
+        answer = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(content)}\r\n"
+        writer.write(f"{answer}Content-Type: application/json\r\n\r\n".encode() + content)
         await writer.drain()

@@ -11,7 +11,7 @@ import pytest
 
 from controller.runtime.engine import Engine
 from controller.runtime.errors import EngineUnavailable, PullFailed
-from controller.runtime.images import Failed, Images, Present, Pulling, RegistryAuth
+from controller.runtime.images import Failed, Images, Present, Pulling
 from controller.runtime.pull import pull_image
 from tests.unit.runtime.fake_engine import CutOff, FakeEngine, Request
 
@@ -183,17 +183,38 @@ async def test_an_image_that_comes_by_another_way_ends_the_failure(
     assert status == Present("id of web:1")
 
 
-async def test_always_pulls_once_for_all_who_asked_before_it_ended(
-    images: Images, registry: Registry, clock: Clock
+async def test_always_pulls_once_for_all_who_asked_before_it_began(
+    fake: FakeEngine, images: Images, registry: Registry
 ) -> None:
     registry.local.add("web:1")
-    await _pulled(images, "web:1", policy="Always", not_before=1000.0)
-    for began in (900.0, 1000.0):
-        status = await images.ensure("web:1", "Always", lambda: None, not_before=began)
+    fake.holds = lambda request: request.method == "POST"
+    fake.held.clear()
+    wakes = [asyncio.Event() for _ in range(20)]
+    for number, woken in enumerate(wakes):
+        await images.ensure("web:1", "Always", woken.set, waiter=number)
+    fake.held.set()
+    await asyncio.gather(*(woken.wait() for woken in wakes))
+    for number in range(20):
+        status = await images.ensure("web:1", "Always", lambda: None, waiter=number)
         assert status == Present("id of web:1")
     assert registry.pulls == ["web:1"]
-    clock.now = 1100.0
-    await _pulled(images, "web:1", policy="Always", not_before=1050.0)
+
+
+async def test_always_pulls_again_for_who_asked_when_a_pull_was_under_way(
+    fake: FakeEngine, images: Images, registry: Registry, clock: Clock
+) -> None:
+    """Between the pull's beginning and the question somebody may have pushed another image."""
+    fake.holds = lambda request: request.method == "POST"
+    fake.held.clear()
+    first, second = asyncio.Event(), asyncio.Event()
+    await images.ensure("web:1", "Always", first.set, waiter="early")
+    await fake.asked.wait()  # by the pull: nothing else is sent to the engine
+    clock.now += 0.1
+    await images.ensure("web:1", "Always", second.set, waiter="late")
+    fake.held.set()
+    await asyncio.gather(first.wait(), second.wait())
+    assert isinstance(await images.ensure("web:1", "Always", first.set, waiter="early"), Present)
+    await _pulled(images, "web:1", policy="Always", waiter="late")
     assert registry.pulls == ["web:1", "web:1"]
 
 
@@ -263,7 +284,3 @@ async def test_progress_is_told_in_a_few_words(engine: Engine, registry: Registr
         "4 of 4 MB",
         "4 of 4 MB",
     ]
-
-
-def test_credentials_do_not_show() -> None:
-    assert "s3cret" not in repr(RegistryAuth("user", "s3cret"))

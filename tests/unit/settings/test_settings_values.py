@@ -177,3 +177,16 @@ def test_whatever_is_set_is_taken_or_complained_about_by_name(name: str, value: 
     else:
         assert settings.launches >= 1
         assert settings.port_range
+
+
+def test_images_are_allowed_by_patterns_and_all_of_them_by_default() -> None:
+    assert load().allowed_images == ("*",)
+    wanted = ("registry.example.org/ctf/*", "ubuntu:24.04")
+    assert load({"allowed_images": ", ".join(wanted)}).allowed_images == wanted
+
+
+@pytest.mark.parametrize("value", ["", " , ", "https://r.example/x", "ubuntu,r.example/"])
+def test_patterns_that_match_nothing_are_refused_rather_than_every_image(value: str) -> None:
+    words = complaint(allowed_images=value)
+    assert words.startswith(f"CHALLENGE_ALLOWED_IMAGES={value!r}")
+    assert "registry.example.org/ctf/*" in words
