@@ -75,7 +75,7 @@ class EngineMonitor:
             lock.acquire()
             self._lock = lock
         await confirm(self._services.ledger, "engine", info.id)
-        self.info = info
+        self.info = self._services.engine_info = info
         self._seen.set()
 
     async def _watch(self) -> None:

@@ -17,6 +17,7 @@ from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
 from controller.agent.monitor import EngineMonitor
 from controller.agent.node import NodeKeeper
+from controller.agent.sampling import keep_sampling
 from controller.cluster import operator
 from controller.cluster.client import INSTANCES, NODES, Cluster
 from controller.cluster.errors import ApiError, ApiUnavailable
@@ -165,6 +166,7 @@ class _Agent:
             self._services.batch.run(),
             self._monitor.run(),
             self._keep_node(),
+            keep_sampling(self._services),
             self._serve(),
         ]
 

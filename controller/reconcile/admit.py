@@ -11,6 +11,7 @@ from controller.api.template import resolve, resolve_policy
 from controller.cluster import finalizer
 from controller.cluster.client import CHALLENGES
 from controller.cluster.errors import NotFound
+from controller.reconcile.isolation import addable_capabilities
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
 
@@ -48,7 +49,7 @@ def _refusal(work: Work) -> Failed | None:
     if unserved := unserved_fields(work):
         message = f"This version does not serve {', '.join(unserved)}; leave it out"
         return Failed(reasons.UNSUPPORTED, message)
-    allowed = set(work.services.settings.allowed_capabilities)
+    allowed = addable_capabilities(work.services.settings)
     for container in work.template.containers:
         if refused := sorted(_added_capabilities(container) - allowed):
             message = (
@@ -80,14 +81,7 @@ def unserved_fields(work: Work) -> list[str]:
 
 
 def _unserved_in(container: Container) -> list[str]:
-    limits, security = container.resources.limits, container.security_context
-    profile = security.seccomp_profile.type if security.seccomp_profile else "RuntimeDefault"
-    asked = {
-        "resources.limits.ephemeral-storage": limits.ephemeral_storage,
-        "securityContext.seccompProfile": profile != "RuntimeDefault",
-        "cgroupParent": container.cgroup_parent,
-        "mountFlag": container.mount_flag,
-    }
+    asked = {"mountFlag": container.mount_flag}
     return [f"containers[{container.name}].{name}" for name, value in asked.items() if value]
 
 

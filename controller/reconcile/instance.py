@@ -1,6 +1,6 @@
 """The life of an instance, step by step: read what is wanted and what is there, do the next step.
 
-    Admit → Reserve → PullImages → Launch → Suspend → Probe → Expire → (status) → Finalize
+    Admit → Reserve → PullImages → Storage → Launch → Suspend → Probe → Expire → (status) → Finalize
     removal: Stop → Release → Forget
 
 Level-triggered: every reconcile starts from the object as the API server has it now, the ledger's
@@ -31,6 +31,7 @@ from controller.reconcile.reserve import reserve
 from controller.reconcile.result import DONE, Done, Failed, Result, Waiting
 from controller.reconcile.services import Services
 from controller.reconcile.stop import GRACE_DEFAULT, stop
+from controller.reconcile.storage import storage
 from controller.reconcile.summary import summarize
 from controller.reconcile.suspend import suspend
 from controller.reconcile.work import Work
@@ -38,7 +39,7 @@ from controller.runtime.errors import EngineUnavailable, RuntimeFault
 
 Step = Callable[[Work], Awaitable[Result]]
 
-STEPS: tuple[Step, ...] = (admit, expire, reserve, pull, launch, suspend, probe)
+STEPS: tuple[Step, ...] = (admit, expire, reserve, pull, storage, launch, suspend, probe)
 
 READ_AGAIN = 0.05
 ENGINE_RETRY = 5.0

@@ -39,8 +39,8 @@ async def create(
     one made.
 
     Raises ImageNotFound, NotFound (no such network), Conflict (somebody else's container has the
-    name), EngineError, EngineUnavailable, OutcomeUnknown (the name is then `engine.pending` until
-    the engine has answered).
+    name), QuotaUnsupported, EngineError, EngineUnavailable, OutcomeUnknown (the name is then
+    `engine.pending` until the engine has answered).
     """
     name = container_name(owner.uid, plan.name)
 
@@ -148,6 +148,22 @@ async def terminate(engine: Engine, name_or_id: str) -> None:
     try:
         await engine.call(
             lambda client: client.kill(name_or_id, "SIGTERM"), effect=True, name=name_or_id
+        )
+    except (NotFound, Conflict):
+        return
+    except EngineError as error:
+        if "is not running" not in error.message:
+            raise
+
+
+async def kill(engine: Engine, name_or_id: str) -> None:
+    """End the container's processes at once (SIGKILL), frozen or not; one that has ended is fine.
+
+    Raises EngineError, EngineUnavailable, OutcomeUnknown.
+    """
+    try:
+        await engine.call(
+            lambda client: client.kill(name_or_id, "SIGKILL"), effect=True, name=name_or_id
         )
     except (NotFound, Conflict):
         return

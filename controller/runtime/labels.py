@@ -17,6 +17,7 @@ INSTANCE_NAMESPACE = PREFIX + "instance-namespace"
 INSTANCE_NAME = PREFIX + "instance-name"
 TEMPLATE_HASH = PREFIX + "template-hash"
 CONTAINER = PREFIX + "container"
+STORAGE_LIMIT = PREFIX + "storage-limit"
 NETWORK_KIND = PREFIX + "kind"
 NETWORK_INDEX = PREFIX + "index"
 
