@@ -175,3 +175,27 @@ def test_whatever_is_set_is_taken_or_complained_about_by_name(name: str, value: 
     else:
         assert settings.launches >= 1
         assert settings.port_range
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("dropped_capabilities", "MKNOD", "expected NET_RAW among them"),
+        ("allowed_capabilities", "CAP_CHOWN", "names of capabilities without CAP_"),
+        ("allowed_capabilities", "ALL", "'ALL' is none"),
+        ("default_seccomp", "Unconfined", "text that matches"),
+        ("default_seccomp", "Localhost/../x", "text that matches"),
+        ("cgroup_parent", "../up", "text that matches"),
+        ("cgroup_parent", "", "text that matches"),
+        ("tmpfs_size", "1Ki", "64Ki or more"),
+        ("log_max_size", "much", "bytes such as 512Mi"),
+        ("default_ephemeral_storage", "1Ki", "1Mi or more"),
+        ("default_core", "-1", "bytes such as 512Mi"),
+    ],
+)
+def test_what_containers_may_not_be_given_is_refused_with_what_may(
+    name: str, value: str, expected: str
+) -> None:
+    told = complaint(**{name: value})
+    assert f"{PREFIX}{name.upper()}=" in told
+    assert expected in told
