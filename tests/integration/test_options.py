@@ -48,6 +48,7 @@ def running(bed: Bed, echo_image: str, profiles: Path) -> Iterator[RunningContro
         "CHALLENGE_SECCOMP_DIR": str(profiles),
         "CHALLENGE_STORAGE_INTERVAL": "0.5",
         "CHALLENGE_CMGR_ENV": "true",
+        "CHALLENGE_TMPFS_SIZE": "1Mi",
     }
     controller = RunningController.start(bed, "options", env=env)
     bed.wait_for_controller("options")
@@ -210,7 +211,7 @@ def _places(seen: Seen) -> None:
         "tight", "for p in /tmp /var/tmp /run; do touch $p/file && echo $p; done"
     ) == ("/tmp\n/var/tmp\n/run")
     assert "No space left" in seen.shell(
-        "tight", 'x=$(printf "%8388608s"); for i in {1..9}; do echo -n "$x"; done > /run/file'
+        "tight", 'x=$(printf "%1048576s"); echo -n "$x$x" > /run/large'
     )
     assert seen.shell("loose", "touch /file && echo written") == "written"
 

@@ -26,7 +26,7 @@ REFUSED = {
     "request_key": (249, 218, "0:0:0:0"),
     "unshare": (272, 97, "0x10000000"),
     "setns": (308, 268, "-1:0"),
-    "clone with a user namespace": (56, 220, "0x10800000"),
+    "clone with a user namespace": (56, 220, "0x10000200"),
     "perf_event_open": (298, 241, "0:0:0:0:0"),
     "process_vm_readv": (310, 270, "0:0:1:0:1:0"),
     "pidfd_getfd": (438, 438, "-1:0:0"),
