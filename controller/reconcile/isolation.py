@@ -23,8 +23,9 @@ ENGINE_CAPABILITIES: Final = frozenset(
     }
 )
 """What the engine gives a container that asks for nothing (Docker's documentation of `run`)."""
-QUOTA_DRIVERS: Final = frozenset({"overlay2", "btrfs", "zfs", "vfs"})
-"""Storage drivers that know the option `size`; they refuse it where they cannot hold it."""
+QUOTA_DRIVERS: Final = frozenset({"overlay2", "zfs"})
+"""Storage drivers whose option `size` is about what a container writes; they refuse it where they
+cannot hold it. Those of btrfs and vfs count the image too, and containerd's snapshotters none."""
 WRITABLE: Final = ("/tmp", "/var/tmp", "/run")
 """Where programs expect to be able to write, whatever else is read-only."""
 
