@@ -14,7 +14,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def settings_flags(command: F) -> F:
     """Give a click command a flag for each setting; values are checked by the settings model."""
-    for name, field in reversed(Settings.model_fields.items()):
+    own = Settings.__annotations__  # inherited ones come after those of the node itself
+    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] not in own)
+    for name, field in reversed(fields):
         flag = f"--{name.replace('_', '-')}"
         help_text = _help(name, field)
         command = click.option(flag, name, default=None, metavar="VALUE", help=help_text)(command)

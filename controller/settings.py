@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from controller.api import image_pattern, values
+from controller.container_settings import ContainerSettings
 
 PREFIX = "CHALLENGE_"
 LAST_PORT = 65535
@@ -29,7 +30,7 @@ class SettingsError(Exception):
     """One or more settings are wrong; the text names variable, value and what was expected."""
 
 
-class Settings(BaseSettings):
+class Settings(ContainerSettings):
     """The controller's settings; each field is also ``CHALLENGE_<NAME>`` and ``--<name>``."""
 
     model_config = SettingsConfigDict(
@@ -137,17 +138,6 @@ class Settings(BaseSettings):
     backoff_maximum: Seconds = Field(
         300.0, description="Longest wait after a failed launch or reconcile, in seconds."
     )
-    default_cpu: str = Field(
-        "1", description="CPU limit of a container that names none, as Kubernetes writes it."
-    )
-    default_memory: str = Field("512Mi", description="Memory limit of a container that names none.")
-    default_pids: int = Field(
-        256, ge=16, le=1_000_000, description="Process limit of a container that names none."
-    )
-    allowed_capabilities: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("LINUX_IMMUTABLE",),
-        description="Linux capabilities that a template may add, comma-separated.",
-    )
     allowed_images: Annotated[tuple[str, ...], NoDecode] = Field(
         (image_pattern.EVERY_IMAGE,),
         description="Images that a template may name, as patterns with * for any characters, "
@@ -191,7 +181,7 @@ class Settings(BaseSettings):
     )
     log_level: LOG_LEVELS = Field("info", description="Least severe level that is logged.")
 
-    @field_validator("namespaces", "allowed_capabilities", "allowed_images", mode="before")
+    @field_validator("namespaces", "allowed_images", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -260,15 +250,10 @@ class Settings(BaseSettings):
             raise ValueError("expected a whole number from 1 to 64, or auto")
         return value
 
-    @field_validator("default_cpu", "default_memory", "prune_age")
+    @field_validator("prune_age")
     @classmethod
-    def _kubernetes_quantity(cls, value: str, info: Any) -> str:
-        parse = {
-            "default_cpu": values.parse_cpu,
-            "default_memory": values.parse_memory,
-            "prune_age": values.parse_duration,
-        }[info.field_name]
-        parse(value)
+    def _duration(cls, value: str) -> str:
+        values.parse_duration(value)
         return value
 
     @field_validator("default_volume_size")

@@ -80,7 +80,7 @@ class EngineMonitor:
         await confirm(self._services.ledger, "engine", info.id)
         await self._services.outages.reached(await run.current(engine), was_away=self._was_away)
         self._was_away = False
-        self.info = info
+        self.info = self._services.engine_info = info
         self._seen.set()
 
     async def _watch(self) -> None:

@@ -20,6 +20,7 @@ from controller.agent.lock import HostLock
 from controller.agent.monitor import EngineMonitor
 from controller.agent.node import NodeKeeper
 from controller.agent.prepull import PrePull
+from controller.agent.sampling import keep_sampling
 from controller.cluster import operator
 from controller.cluster.client import INSTANCES, NODES, Cluster
 from controller.cluster.errors import ApiError, ApiUnavailable
@@ -179,6 +180,7 @@ class _Agent:
             self._monitor.run(),
             self._keep_node(),
             volumelimits.keep_sampling(self._services.volume_limits, self._queue.wake_uid),
+            keep_sampling(self._services),
             self._serve(),
         ]
 

@@ -170,7 +170,7 @@ class Container(Model):
     ulimits: Annotated[list[Ulimit], Field(max_length=16, json_schema_extra=LIST_MAP_BY_NAME)] = (
         Field(default_factory=list)
     )
-    """Resource limits of the container's processes."""
+    """Resource limits of the container's processes. There are no core dumps unless core is set."""
     cgroup_parent: DnsLabel | None = None
     """The name of a cgroup below the controller's own one, for containers to share a limit that the
-    operator has set on it."""
+    operator has set on it. Without it the container is in the controller's own."""

@@ -30,16 +30,20 @@ class Limits(Model):
     )
 
     cpu: Cpu | None = None
-    """CPU time, such as 500m (half a CPU) or 2; from 10m."""
+    """CPU time, such as 500m (half a CPU) or 2; from 10m. Without it the operator's default,
+    which is 1."""
     memory: Memory | None = None
-    """Memory, such as 512Mi; from 6Mi, the engine's own minimum. There is no swap beside it."""
+    """Memory, such as 512Mi; from 6Mi, the engine's own minimum. There is no swap beside it.
+    Without it the operator's default, which is 512Mi."""
     pids: Annotated[int, Field(ge=1, le=4194304, json_schema_extra={"format": "int64"})] | None = (
         None
     )
-    """Processes and threads, 1 to 4194304."""
+    """Processes and threads, 1 to 4194304. Without it the operator's default, which is 256."""
     ephemeral_storage: Memory | None = None
-    """Bytes written to the container's own files and its emptyDir volumes, such as 1Gi; from
-    1Mi."""
+    """Bytes written to the container's own files and its emptyDir volumes, such as 1Gi; from 1Mi.
+    Where the node's storage driver has quotas, more cannot be written to the container's own files;
+    elsewhere the instance is stopped within some seconds (StorageExceeded), and a file with holes
+    counts with its whole length. Without it the operator's default, which is no limit."""
 
 
 class Resources(Model):

@@ -36,11 +36,13 @@ class Capabilities(Model):
     add: Annotated[list[Capability], Field(max_length=48, json_schema_extra=LIST_SET)] = Field(
         default_factory=list
     )
-    """Capabilities to add; only those that the operator allows (LINUX_IMMUTABLE by default)."""
+    """Capabilities to add: those that the operator allows (LINUX_IMMUTABLE by default), and with
+    drop ALL those that the container would have had anyway."""
     drop: Annotated[list[Capability], Field(max_length=48, json_schema_extra=LIST_SET)] = Field(
         default_factory=list
     )
-    """Capabilities to take away; ALL takes away every one. NET_RAW is not given by default."""
+    """Capabilities to take away; ALL takes away every one. Those that the operator drops (NET_RAW
+    by default) are taken away from every container that does not add them."""
 
 
 class SeccompProfile(Model):
@@ -55,8 +57,9 @@ class SeccompProfile(Model):
     )
 
     type: Literal["RuntimeDefault", "ChallengeDefault", "Localhost"]
-    """RuntimeDefault: the engine's own; ChallengeDefault: a stricter one of the controller's;
-    Localhost: a file of the operator's."""
+    """RuntimeDefault: the engine's own; ChallengeDefault: a stricter one of the controller's,
+    without io_uring, userfaultfd, bpf, perf, keyrings, new namespaces and mounts; Localhost: a file
+    of the operator's."""
     localhost_profile: (
         Annotated[str, Field(min_length=1, max_length=128, pattern="^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
         | None
@@ -72,10 +75,14 @@ class SecurityContext(Model):
     ) = None
     """The numeric user, 0 to 2147483647; without it the image's own."""
     read_only_root_filesystem: bool = False
-    """Whether the image's files cannot be written; volumes can."""
-    allow_privilege_escalation: bool = False
-    """Whether set-user-ID programs such as sudo gain rights."""
+    """Whether the image's files cannot be written. Volumes can, and so can /tmp, /var/tmp and /run,
+    each a file system in memory of 64Mi (the operator's setting), which counts as the container's
+    memory."""
+    allow_privilege_escalation: bool | None = None
+    """Whether set-user-ID programs such as sudo gain rights; without it the operator's default,
+    which is false."""
     capabilities: Capabilities = Capabilities()
     """Linux capabilities beside the engine's default set."""
     seccomp_profile: SeccompProfile | None = None
-    """Which system calls the container may make; without it the operator's default."""
+    """Which system calls the container may make; without it the operator's default, which is
+    ChallengeDefault."""

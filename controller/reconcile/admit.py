@@ -13,6 +13,7 @@ from controller.cluster.client import CHALLENGES
 from controller.cluster.errors import NotFound
 from controller.reconcile import mounts
 from controller.reconcile.allowed import refused_image
+from controller.reconcile.isolation import addable_capabilities
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
 
@@ -56,7 +57,7 @@ def _refusal(work: Work) -> Failed | None:
     patterns = work.services.settings.allowed_images
     if not work.containers and (refusal := refused_image(work.template, patterns)):
         return refusal
-    allowed = set(work.services.settings.allowed_capabilities)
+    allowed = addable_capabilities(work.services.settings)
     for container in work.template.containers:
         if refused := sorted(_added_capabilities(container) - allowed):
             message = (
@@ -78,21 +79,7 @@ def unserved_fields(work: Work) -> list[str]:
     asked = {
         "template.network.egress: Internet": template.network.egress == "Internet",
     }
-    found = [name for name, value in asked.items() if value]
-    for container in template.containers:
-        found += _unserved_in(container)
-    return found
-
-
-def _unserved_in(container: Container) -> list[str]:
-    limits, security = container.resources.limits, container.security_context
-    profile = security.seccomp_profile.type if security.seccomp_profile else "RuntimeDefault"
-    asked = {
-        "resources.limits.ephemeral-storage": limits.ephemeral_storage,
-        "securityContext.seccompProfile": profile != "RuntimeDefault",
-        "cgroupParent": container.cgroup_parent,
-    }
-    return [f"containers[{container.name}].{name}" for name, value in asked.items() if value]
+    return [name for name, value in asked.items() if value]
 
 
 def _added_capabilities(container: Container) -> set[str]:

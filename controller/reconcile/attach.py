@@ -9,7 +9,7 @@ from typing import Final
 
 from controller.ledger import Ledger
 from controller.reconcile.clock import milliseconds
-from controller.reconcile.plan import wants_net_raw
+from controller.reconcile.isolation import wants_net_raw
 from controller.reconcile.services import Services
 from controller.reconcile.work import Work
 from controller.runtime import networks

@@ -1,6 +1,6 @@
 """The life of an instance, step by step: read what is wanted and what is there, do the next step.
 
-    Admit → Expire → Reserve → Relaunch → PullImages → Launch → Suspend → Probe
+    Admit → Expire → Reserve → Relaunch → PullImages → Storage → Launch → Suspend → Probe
     → (status) → Finalize
     removal: Stop → Release → Forget
 
@@ -34,9 +34,9 @@ from controller.reconcile.reserve import reserve
 from controller.reconcile.result import DONE, Done, Failed, Result, Waiting
 from controller.reconcile.services import Services
 from controller.reconcile.stop import GRACE_DEFAULT, stop
+from controller.reconcile.storage import storage
 from controller.reconcile.summary import summarize
 from controller.reconcile.suspend import suspend
-from controller.reconcile.volumestep import keep_limits
 from controller.reconcile.work import Work
 from controller.runtime.errors import EngineUnavailable, RuntimeFault
 
@@ -48,7 +48,7 @@ STEPS: tuple[Step, ...] = (
     reserve,
     relaunch,
     pull,
-    keep_limits,
+    storage,
     launch,
     suspend,
     probe,

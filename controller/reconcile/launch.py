@@ -11,14 +11,14 @@ from controller.api import conditions, reasons
 from controller.cluster.client import SECRETS
 from controller.cluster.references import ReferenceMissing
 from controller.ledger import Ledger, PortsExhausted, SubnetsExhausted
-from controller.reconcile import attach, gate, mounts, plan, restart, teardown
+from controller.reconcile import attach, gate, mounts, plan, restart, storage, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.ports import replace_taken
 from controller.reconcile.reserve import EXHAUSTED_RETRY
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.show import launched, learn_images, show
 from controller.reconcile.work import Work
-from controller.runtime import containers, labels
+from controller.runtime import labels
 from controller.runtime.containers import ContainerPlan
 from controller.runtime.errors import (
     EngineError,
@@ -30,6 +30,7 @@ from controller.runtime.errors import (
     PortTaken,
     RuntimeFault,
 )
+from controller.runtime.seccomp import ProfileError
 
 REFERENCE_RETRY = 15.0
 UNANSWERED_RETRY = 30.0
@@ -60,6 +61,8 @@ async def launch(work: Work) -> Result:
             reasons.SECRET_NOT_FOUND if missing.kind is SECRETS else reasons.CONFIG_MAP_NOT_FOUND
         )
         return Waiting(reason, str(missing), REFERENCE_RETRY)
+    except ProfileError as error:
+        return Waiting(reasons.SECCOMP_PROFILE_INVALID, str(error), REFERENCE_RETRY)
     if not services.gate.request(work.uid, gate.Work.LAUNCH):
         return _in_the_queue(work)
     try:
@@ -154,10 +157,9 @@ async def _make(work: Work, planned: list[ContainerPlan]) -> None:
 
 
 async def _run(work: Work, container: ContainerPlan, network: str) -> None:
-    engine, bridges = work.services.engine, work.services.bridges
-    aliases = (container.name,)
+    services, bridges = work.services, work.services.bridges
     try:
-        await containers.launch(engine, work.owner, container, network, aliases=aliases)
+        await storage.launch(services, work.owner, container, network)
         return
     except NetworkExhausted:
         if not attach.shares_bridge(work):
@@ -168,7 +170,7 @@ async def _run(work: Work, container: ContainerPlan, network: str) -> None:
             raise
         bridges.forget()
     network = await attach.network(work)
-    await containers.launch(engine, work.owner, container, network, aliases=aliases)
+    await storage.launch(services, work.owner, container, network)
 
 
 async def _undo(work: Work) -> str:

@@ -9,41 +9,37 @@ from controller.api import image_reference
 from controller.api.container import Container
 from controller.api.env import EnvVar, EnvVarSource
 from controller.api.template import port_key
-from controller.api.values import parse_cpu, parse_memory
 from controller.cluster import references
 from controller.reconcile import identity, lookup, mounts
+from controller.reconcile.isolation import isolated
 from controller.reconcile.work import Work
-from controller.runtime.containers import ContainerPlan, PortBinding, Ulimit
+from controller.runtime.containers import ContainerPlan, PortBinding
 
 ENV_PREFIX: Final = "CHALLENGE_"
-NET_RAW: Final = "NET_RAW"
+CMGR_PREFIX: Final = "CMGR_"
+"""Under which cmgr gives the user, if there is one, and the environment of a start request."""
 
 
 async def plans(work: Work) -> list[ContainerPlan]:
     """A plan for each container of the template, in its order.
 
-    Raises references.ReferenceMissing for a Secret or ConfigMap that is not there, ApiError.
+    Raises references.ReferenceMissing for a Secret or ConfigMap that is not there, ProfileError for
+    a seccomp profile that cannot be had, ApiError.
     """
     ports = {port.name: port.host_port for port in work.status.ports}
     return [
-        _plan(work, container, await _environment(work, container), ports)
+        isolated(
+            work.services,
+            container,
+            _plan(work, container, await _environment(work, container), ports),
+        )
         for container in work.template.containers
     ]
-
-
-def wants_net_raw(container: Container) -> bool:
-    """Whether a container has NET_RAW, with which it could spoof its neighbours' addresses."""
-    return NET_RAW in container.security_context.capabilities.add
 
 
 def _plan(
     work: Work, container: Container, env: dict[str, str], ports: dict[str, int]
 ) -> ContainerPlan:
-    settings, limits = work.services.settings, container.resources.limits
-    security = container.security_context
-    drop = set(security.capabilities.drop)
-    if not wants_net_raw(container):
-        drop.add(NET_RAW)
     return ContainerPlan(
         name=container.name,
         image=str(image_reference.parse(container.image)),
@@ -56,19 +52,10 @@ def _plan(
                 container_port=port.container_port,
                 protocol=port.protocol.lower(),
                 host_port=ports[port_key(container, port)],
-                host_ip=settings.interface,
+                host_ip=work.services.settings.interface,
             )
             for port in container.ports
         ),
-        cpu_nano=parse_cpu(limits.cpu or settings.default_cpu),
-        memory=parse_memory(limits.memory or settings.default_memory),
-        pids=limits.pids or settings.default_pids,
-        ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in container.ulimits),
-        user=None if security.run_as_user is None else str(security.run_as_user),
-        read_only=security.read_only_root_filesystem,
-        cap_add=tuple(sorted(security.capabilities.add)),
-        cap_drop=tuple(sorted(drop)),
-        no_new_privileges=not security.allow_privilege_escalation,
         init=container.init,
         mounts=mounts.mounts(work, container),
         stop_timeout=work.template.termination_grace_period_seconds,
@@ -86,6 +73,9 @@ async def _environment(work: Work, container: Container) -> dict[str, str]:
     env |= {f"{ENV_PREFIX}{variable.name}": variable.value for variable in spec.env}
     env[f"{ENV_PREFIX}USER_ID"] = spec.user or ""
     env[f"{ENV_PREFIX}SEED"] = spec.seed or ""
+    if work.services.settings.cmgr_env:
+        env |= {f"{CMGR_PREFIX}{variable.name}": variable.value for variable in spec.env}
+        env |= {f"{CMGR_PREFIX}USER_ID": spec.user} if spec.user else {}
     return env
 
 

@@ -19,6 +19,7 @@ async def release(services: Services, uid: str) -> Result:
     services.unanswered.pop(uid, None)
     services.seen.pop(uid, None)
     services.stopping.pop(uid, None)
+    services.storage.forget(uid)
     services.gate.release(uid)
     services.wake_starved()
     return DONE

@@ -21,12 +21,14 @@ from controller.reconcile.gate import Gate
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
 from controller.reconcile.readiness import Readiness
+from controller.reconcile.storagewatch import StorageWatch
 from controller.reconcile.volumelimits import VolumeLimits
 from controller.runtime import labels
-from controller.runtime.engine import Engine
+from controller.runtime.engine import Engine, EngineInfo
 from controller.runtime.errors import EngineUnavailable
 from controller.runtime.folders import Folders
 from controller.runtime.images import Images
+from controller.runtime.seccomp import Profiles
 from controller.settings import Settings
 
 P = ParamSpec("P")
@@ -61,6 +63,10 @@ class Services:
     monotonic: Callable[[], float] = time.monotonic
     engine_problem: str = "The engine has not been reached yet"
     """Why the engine may not be used now; empty when it may."""
+    engine_info: EngineInfo | None = None
+    """What the engine said of itself when it was last reached."""
+    storage: StorageWatch = field(default_factory=StorageWatch)
+    profiles: Profiles = field(default_factory=Profiles)
     stopping: dict[str, float] = field(default_factory=dict)
     """When the time of containers that were asked to end is over, by uid; monotonic seconds."""
     seen: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 Looks at the folders every 10 s, one instance after the other, in a thread that works a fifth of
 the time at most, however much there is to be looked at. It stops nobody: who is over a limit is
-woken, and the step `keep_limits` acts.
+woken, and the step `storage` acts.
 """
 
 import asyncio

@@ -39,8 +39,8 @@ async def create(
     one made.
 
     Raises ImageNotFound, NotFound (no such network), Conflict (somebody else's container has the
-    name), EngineError, EngineUnavailable, OutcomeUnknown (the name is then `engine.pending` until
-    the engine has answered).
+    name), QuotaUnsupported, EngineError, EngineUnavailable, OutcomeUnknown (the name is then
+    `engine.pending` until the engine has answered).
     """
     name = container_name(owner.uid, plan.name)
 

@@ -24,6 +24,8 @@ _POOLS_EXHAUSTED = (
     "exchange full",  # the 1,023 ports of a Linux bridge
 )
 _SUBNET_TAKEN = ("Pool overlaps with other one on this address space",)
+# "--storage-opt is supported only for overlay over xfs with 'pquota' mount option", and the like.
+_NO_QUOTA = ("--storage-opt is",)
 _NO_IMAGE = re.compile(r"no such image", re.IGNORECASE)
 
 
@@ -102,6 +104,10 @@ class SubnetTaken(NetworkExhausted):
     """The subnet asked for overlaps one that the engine has: take another one."""
 
 
+class QuotaUnsupported(EngineError):
+    """The storage driver, or the file system below it, cannot limit what a container writes."""
+
+
 def refusal(status: int, message: str) -> EngineError:
     """The fault that an HTTP status and the engine's words stand for; tried on Docker 20.10."""
     if any(words in message for words in _PORT_TAKEN):
@@ -110,6 +116,8 @@ def refusal(status: int, message: str) -> EngineError:
         return SubnetTaken(status, message)
     if any(words in message for words in _POOLS_EXHAUSTED):
         return NetworkExhausted(status, message)
+    if any(words in message for words in _NO_QUOTA):
+        return QuotaUnsupported(status, message)
     if status == 404 and _NO_IMAGE.search(message):
         return ImageNotFound(_named_image(message), message)
     if status == 404:

@@ -18,6 +18,7 @@ INSTANCE_NAME = PREFIX + "instance-name"
 TEMPLATE_HASH = PREFIX + "template-hash"
 CONTAINER = PREFIX + "container"
 RESTARTED = PREFIX + "restarted"
+STORAGE_LIMIT = PREFIX + "storage-limit"
 NETWORK_KIND = PREFIX + "kind"
 NETWORK_INDEX = PREFIX + "index"
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from docker import types
 from docker.types.healthcheck import Healthcheck
 
-from controller.runtime.labels import Owner
+from controller.runtime.labels import STORAGE_LIMIT, Owner
 
 DEFAULT_STOP_SECONDS = 10
 # Two files, so that the last lines survive the rotation.
@@ -62,9 +62,10 @@ class ContainerPlan:
     `command` takes the place of the image's ENTRYPOINT and CMD, `args` of its CMD (None: as the
     image has them). `cpu_nano` is in 10^-9 CPUs, `memory` in bytes (no swap beside it), `pids` a
     number of tasks; None is no limit. `tmpfs` maps paths to mount options. `seccomp` is a profile
-    as JSON text, None the engine's default. `cgroup_parent` is a path below the cgroup root.
-    `stop_timeout` is in seconds. `dns` are the resolvers for names of other machines; empty is the
-    engine's own choice.
+    as JSON text, None the engine's default. `cgroup_parent` is a path below the cgroup root, or a
+    slice. `storage_limit` is how many bytes it may write: with `storage_quota` the storage driver
+    holds it to that, without it is only noted for `usage`. `stop_timeout` is in seconds. `dns` are
+    the resolvers for names of other machines; empty is the engine's own choice.
     """
 
     name: str
@@ -90,6 +91,8 @@ class ContainerPlan:
     seccomp: str | None = None
     init: bool = False
     cgroup_parent: str | None = None
+    storage_limit: int | None = None
+    storage_quota: bool = False
     stop_timeout: int = DEFAULT_STOP_SECONDS
     log_driver: str = "json-file"
     log_options: Mapping[str, str] = field(default_factory=lambda: DEFAULT_LOG_OPTIONS)
@@ -113,7 +116,7 @@ def configuration(
         ports=sorted(ports.union(plan.exposed)),
         environment=dict(plan.env),
         working_dir=plan.working_dir,
-        labels=owner.labels(plan.name),
+        labels=owner.labels(plan.name) | _noted_limit(plan),
         host_config=host_config(version, plan, network),
         # The stubs take the mapping of names to endpoints for one endpoint.
         networking_config=types.NetworkingConfig({network: endpoint}),  # type: ignore[arg-type]
@@ -138,6 +141,9 @@ def host_config(version: str, plan: ContainerPlan, network: str) -> types.HostCo
         memswap_limit=plan.memory,
         pids_limit=plan.pids,
         cgroup_parent=plan.cgroup_parent,
+        storage_opt=(
+            {"size": str(plan.storage_limit)} if plan.storage_limit and plan.storage_quota else None
+        ),
         ulimits=_ulimits(plan.ulimits),
         cap_add=list(plan.cap_add) or None,
         cap_drop=list(plan.cap_drop) or None,
@@ -178,6 +184,12 @@ def _ulimits(ulimits: tuple[Ulimit, ...]) -> list[types.Ulimit]:
     return [
         types.Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in limits.values()
     ]
+
+
+def _noted_limit(plan: ContainerPlan) -> dict[str, str]:
+    if plan.storage_limit is None or plan.storage_quota:
+        return {}
+    return {STORAGE_LIMIT: str(plan.storage_limit)}
 
 
 def _security_options(plan: ContainerPlan) -> list[str]:

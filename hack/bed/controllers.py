@@ -62,7 +62,10 @@ def node_is_ready(kubectl: Kubectl, node: str, *, since: datetime) -> bool:
 
 
 def _settings(state: BedState, node: NodeState, kubeconfig: Path, name: str) -> dict[str, str]:
+    # Below the cgroup of an engine of our own, which goes with it.
+    cgroup = f"{node.engine.namespace}/challenges" if node.engine.namespace else "challenges"
     return {
+        "CHALLENGE_CGROUP_PARENT": cgroup,
         "CHALLENGE_KUBECONFIG": str(kubeconfig),
         "CHALLENGE_DOCKER_HOST": node.engine.url,
         "CHALLENGE_STATE_DIR": str(state.folder / "state" / name),

@@ -17,6 +17,7 @@ const usage = `usage:
              [--exit-after DURATION] [--exit-code N] [--ignore-sigterm]
   echo check HOST:PORT   exit 0 when something listens there, 1 otherwise
   echo sleep             do nothing until told to stop
+  echo syscall N[:ARG…]… make system calls and print the error number of each
 `
 
 func main() {
@@ -29,6 +30,8 @@ func main() {
 		os.Exit(serve(arguments))
 	case "check":
 		os.Exit(check(arguments))
+	case "syscall":
+		os.Exit(systemCalls(arguments))
 	case "sleep":
 		<-stopSignal()
 	default:

@@ -59,7 +59,6 @@ def test_defaults(api: Api) -> None:
                         "failureThreshold": 3,
                     },
                     "securityContext": {
-                        "allowPrivilegeEscalation": False,
                         "capabilities": {},
                         "readOnlyRootFilesystem": False,
                     },

@@ -176,7 +176,6 @@ async def test_a_status_that_the_server_refuses_is_left_to_the_back_off(node: Wo
         ({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}, "CapabilityNotAllowed"),
         ({"mountFlag": True}, "InvalidTemplate"),
         ({"flagEnv": "FLAG"}, "InvalidTemplate"),
-        ({"cgroupParent": "heavy"}, "Unsupported"),
     ],
 )
 async def test_what_may_not_or_cannot_be_served_is_refused_before_anything_is_made(

@@ -137,4 +137,4 @@ async def test_what_a_container_runs_as_is_handed_on(node: World) -> None:
         False,
         True,
     )
-    assert [(u.name, u.soft, u.hard) for u in made.ulimits] == [("nofile", 64, 128)]
+    assert [(u.name, u.soft, u.hard) for u in made.ulimits] == [("nofile", 64, 128), ("core", 0, 0)]

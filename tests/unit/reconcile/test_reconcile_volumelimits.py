@@ -8,8 +8,8 @@ import pytest
 from controller.api import conditions
 from controller.reconcile import teardown, volumelimits
 from controller.reconcile.result import DONE, Failed
+from controller.reconcile.storage import storage
 from controller.reconcile.volumelimits import Limit, VolumeLimits
-from controller.reconcile.volumestep import keep_limits
 from controller.reconcile.work import Work
 from controller.runtime import tree
 from controller.runtime.folders import Folders
@@ -47,19 +47,19 @@ def fill(work: Work, size: int) -> None:
 
 
 async def test_one_within_its_limit_is_left_alone(node: World, work: Work) -> None:
-    assert await keep_limits(work) == DONE
+    assert await storage(work) == DONE
     fill(work, LIMIT // 2)
     assert await sampled(node.services.volume_limits) == []
-    assert await keep_limits(work) == DONE
+    assert await storage(work) == DONE
     assert node.engine.states == {"web": "running"}
 
 
 async def test_one_over_its_limit_is_stopped_and_not_started_again(node: World, work: Work) -> None:
-    await keep_limits(work)
+    await storage(work)
     fill(work, 2 * LIMIT)
     assert await sampled(node.services.volume_limits) == [UID]
     assert await sampled(node.services.volume_limits) == [], "told once"
-    failed = await keep_limits(work)
+    failed = await storage(work)
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.after) == ("StorageExceeded", None)
     assert failed.message.startswith("Volume data holds 128 KiB or more; its sizeLimit is 64 KiB")
@@ -67,18 +67,18 @@ async def test_one_over_its_limit_is_stopped_and_not_started_again(node: World, 
     assert work.status.containers[0].state == "Terminated"
     # Another process, which has found nothing itself, goes by what the status says.
     node.services.volume_limits = VolumeLimits()
-    assert await keep_limits(work) == failed
+    assert await storage(work) == failed
 
 
 async def test_containers_made_anew_start_anew(node: World, work: Work) -> None:
-    await keep_limits(work)
+    await storage(work)
     fill(work, 2 * LIMIT)
     await sampled(node.services.volume_limits)
-    await keep_limits(work)
+    await storage(work)
     await teardown.release(work)
     work.containers = []
     assert await sampled(node.services.volume_limits) == [], "nobody's any more"
-    assert await keep_limits(work) == DONE
+    assert await storage(work) == DONE
     assert conditions.get(work.status.conditions, conditions.LAUNCHED) is None
     fill(work, LIMIT // 2)
     assert await sampled(node.services.volume_limits) == []

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from controller.runtime.labels import Owner
+from controller.runtime.labels import STORAGE_LIMIT, Owner
 from controller.runtime.plan import (
     ContainerPlan,
     Mount,
@@ -143,6 +143,15 @@ def test_nothing_in_a_plan_makes_a_container_privileged() -> None:
 def test_a_core_limit_of_the_plans_own_wins() -> None:
     plan = ContainerPlan("web", "web:1", ulimits=(Ulimit("core", 5, -1),))
     assert host_config(VERSION, plan, "n")["Ulimits"] == [{"Name": "core", "Soft": 5, "Hard": -1}]
+
+
+@pytest.mark.parametrize("quota", [True, False])
+def test_a_storage_limit_is_the_drivers_or_noted_for_those_who_look(quota: bool) -> None:
+    plan = ContainerPlan("web", "web:1", storage_limit=1 << 20, storage_quota=quota)
+    config = configuration(VERSION, OWNER, plan, "net-1", ())
+    noted = {STORAGE_LIMIT: "1048576"}
+    assert config["Labels"] == OWNER.labels("web") | ({} if quota else noted)
+    assert config["HostConfig"].get("StorageOpt") == ({"size": "1048576"} if quota else None)
 
 
 @pytest.mark.parametrize("empty", [(), None])

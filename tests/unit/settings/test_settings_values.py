@@ -190,3 +190,27 @@ def test_patterns_that_match_nothing_are_refused_rather_than_every_image(value: 
     words = complaint(allowed_images=value)
     assert words.startswith(f"CHALLENGE_ALLOWED_IMAGES={value!r}")
     assert "registry.example.org/ctf/*" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("dropped_capabilities", "MKNOD", "expected NET_RAW among them"),
+        ("allowed_capabilities", "CAP_CHOWN", "names of capabilities without CAP_"),
+        ("allowed_capabilities", "ALL", "'ALL' is none"),
+        ("default_seccomp", "Unconfined", "text that matches"),
+        ("default_seccomp", "Localhost/../x", "text that matches"),
+        ("cgroup_parent", "../up", "text that matches"),
+        ("cgroup_parent", "", "text that matches"),
+        ("tmpfs_size", "1Ki", "64Ki or more"),
+        ("log_max_size", "much", "bytes such as 512Mi"),
+        ("default_ephemeral_storage", "1Ki", "1Mi or more"),
+        ("default_core", "-1", "bytes such as 512Mi"),
+    ],
+)
+def test_what_containers_may_not_be_given_is_refused_with_what_may(
+    name: str, value: str, expected: str
+) -> None:
+    told = complaint(**{name: value})
+    assert f"{PREFIX}{name.upper()}=" in told
+    assert expected in told
