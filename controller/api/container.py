@@ -159,9 +159,9 @@ class Container(Model):
     mount_flag: bool = False
     """Whether the container gets the flag of flagSecretRef as the file /run/challenge/flag, which
     is root's and can only be read."""
-    flag_mode: FileMode = 0o444
-    """The flag file's permission bits, 0 to 511 (octal 0777); 292 is octal 0444. With 256 (octal
-    0400) only root reads it, which is for challenges that are about becoming root."""
+    flag_mode: FileMode | None = None
+    """The flag file's permission bits, 0 to 511 (octal 0777); without it 292 (octal 0444). With 256
+    (octal 0400) only root reads it, which is for challenges that are about becoming root."""
     flag_env: EnvName | None = None
     """The name of an environment variable that has the flag too, for a program that cannot read a
     file. Who may inspect containers on the node sees it there; the file shows nowhere."""

@@ -14,6 +14,7 @@ from controller.runtime.folders import File, Folder
 
 TARGET: Final = "/run/challenge"
 FOLDER: Final = "identity"
+FLAG_MODE: Final = 0o444
 
 
 def mounts(work: Work, container: Container) -> tuple[Mount, ...]:
@@ -31,7 +32,7 @@ async def look_up(work: Work) -> tuple[Folder, ...]:
         return ()
     flag = (await _flag(work, lookup.secret)).encode()
     return tuple(
-        Folder(f"{FOLDER}/{container.name}", 0o755, (File("flag", flag, container.flag_mode),))
+        Folder(f"{FOLDER}/{container.name}", 0o755, (File("flag", flag, _mode(container)),))
         for container in wanting
     )
 
@@ -56,6 +57,10 @@ def impossible(work: Work) -> str:
                 "the flag's Secret"
             )
     return ""
+
+
+def _mode(container: Container) -> int:
+    return FLAG_MODE if container.flag_mode is None else container.flag_mode
 
 
 async def _flag(work: Work, read: lookup.Reader) -> str:

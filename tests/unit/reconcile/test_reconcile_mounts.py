@@ -9,8 +9,9 @@ import pytest
 
 from controller.cluster.client import CONFIG_MAPS, SECRETS
 from controller.cluster.references import USE_LABEL, ReferenceMissing
-from controller.reconcile import mounts, plan, reserve, teardown, volumes
+from controller.reconcile import launch, mounts, plan, reserve, teardown, volumes
 from controller.reconcile.queue import Key
+from controller.reconcile.result import Failed
 from controller.reconcile.work import Work
 from controller.runtime import labels
 from controller.runtime.containers import ContainerPlan, Mount
@@ -223,6 +224,20 @@ async def test_a_new_attempt_is_clean_and_one_that_goes_on_keeps_what_there_is(
     work.containers = []
     await mounts.prepare(work)
     assert not file.exists()
+
+
+async def test_a_folder_that_cannot_be_written_fails_the_launch_and_gives_the_ports_back(
+    served: World,
+) -> None:
+    served.services.folders = Folders(Path("/proc/not-here"))
+    work = work_for(served, at("/data"), volumes=[{"name": "data", "emptyDir": {}}])
+    await reserve.reserve(work)
+    failed = await launch.launch(work)
+    assert isinstance(failed, Failed)
+    assert failed.reason == "LaunchFailed"
+    assert f"The folder /proc/not-here/{UID} cannot be written: " in failed.message
+    assert served.services.ledger.get(UID) is None
+    assert served.services.gate.held == 0
 
 
 async def test_an_instance_that_mounts_nothing_leaves_no_trace_on_disk(served: World) -> None:
