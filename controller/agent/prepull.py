@@ -83,8 +83,8 @@ class PrePull:
         if deleted or not (body.get("spec") or {}).get("prePull"):
             self._forget(uid)
             return
-        if known and known.challenge.metadata.generation == body["metadata"].get("generation"):
-            return
+        if known and known.challenge.metadata.generation >= body["metadata"].get("generation", 0):
+            return  # a list can be older than what the watch has brought
         try:
             challenge = Challenge.model_validate(body)
         except ValidationError as error:
@@ -156,6 +156,8 @@ class PrePull:
             )
             if not isinstance(status, Pulling):
                 break
+            if container.image_pull_policy != "Always":
+                wanted.present.discard(container.image)  # else what it has is of an hour ago
             await wanted.stirred.wait()
             if wanted.is_over:
                 return None

@@ -8,6 +8,7 @@ from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
 from controller.runtime.images import Failed as PullFailed
 from controller.runtime.images import Pulling
+from controller.runtime.progress import FIRST_CHANGE
 
 REFERENCE_RETRY = 15.0
 """Seconds until another look for a Secret: nobody tells of one that appears."""
@@ -53,7 +54,10 @@ def _waiting(work: Work, pulling: dict[str, Pulling]) -> Result:
     parts = [f"{image}: {p.progress}" if p.progress else image for image, p in pulling.items()]
     message = f"Pulling {', '.join(parts)}"
     work.condition(conditions.LAUNCHED, False, reasons.PULLING_IMAGE, message)
-    return Waiting(reasons.PULLING_IMAGE, message, min(p.changes_in for p in pulling.values()))
+    changes = min(p.changes_in for p in pulling.values())
+    # Each image's words have a pace of their own; the instance's all together have none that is
+    # faster.
+    return Waiting(reasons.PULLING_IMAGE, message, max(changes, FIRST_CHANGE))
 
 
 async def _give_up(work: Work, image: str, failed: PullFailed) -> Result:

@@ -9,12 +9,9 @@ import os
 import socket
 import tarfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import docker
 import yaml
 
 from hack.bed.bed import Bed
@@ -75,10 +72,12 @@ class Registry:
     def push(self, base: str, repository: str, *, tag: str = "1", megabytes: int = 0) -> str:
         """Make an image from `base`, unlike any other, and push it; the engine does not keep it.
 
+        An image of that name that the engine has stays, as if another machine had pushed.
         `megabytes` is the size of a layer that no engine has. Returns the image's digest.
         """
         name = f"{self.address}/{repository}"
-        with self.bed_docker() as client:
+        with docker_client(self.bed.docker_host) as client:
+            before = [image["Id"] for image in client.images(name=f"{name}:{tag}")]
             for line in client.build(
                 fileobj=_context(base, megabytes), custom_context=True, tag=f"{name}:{tag}",
                 decode=True, rm=True,
@@ -89,13 +88,9 @@ class Registry:
                 _check(line)
                 digest = (line.get("aux") or {}).get("Digest", digest)
             client.remove_image(f"{name}:{tag}")
+            for image in before:
+                client.tag(image, name, tag)
         return digest
-
-    @contextmanager
-    def bed_docker(self) -> Iterator[docker.APIClient]:
-        """A client of the engine beside it."""
-        with docker_client(self.bed.docker_host) as client:
-            yield client
 
     @property
     def _log_file(self) -> Path:

@@ -84,7 +84,8 @@ async def test_always_brings_what_was_pushed_since(
         digest = registry.push(echo_image, "ctf/moving")
         clock.now += 1
         woken = asyncio.Event()
-        await images.ensure(f"{name}:1", "Always", woken.set, waiter=waiter)
+        status = await images.ensure(f"{name}:1", "Always", woken.set, waiter=waiter)
+        assert isinstance(status, Pulling)
         await woken.wait()
         found = await images.ensure(f"{name}:1", "Always", woken.set, waiter=waiter)
         assert isinstance(found, Present)

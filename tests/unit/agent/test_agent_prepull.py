@@ -161,6 +161,8 @@ async def test_a_changed_image_is_pulled_and_the_old_one_not_listed(
     ahead.observe(challenge(node, "web:2", "db:1", generation=2), deleted=False)
     assert ahead.images() == ["db:1"], "what both want stays listed meanwhile"
     await until(lambda: ahead.images() == ["db:1", "web:2"])
+    ahead.observe(challenge(node, "web:1", "db:1", generation=1), deleted=False)
+    assert ahead.images() == ["db:1", "web:2"], "an older one is an echo"
     ahead.observe(challenge(node, "web:2", "db:1", generation=2), deleted=True)
     assert ahead.images() == []
 
