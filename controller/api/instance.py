@@ -196,7 +196,7 @@ class InstanceStatus(Model):
     ] = Field(default_factory=list)
     """What has become of its containers."""
     start_time: Timestamp | None = None
-    """When its node began with it."""
+    """When its node began with it, or began anew because a restart was asked for."""
     ready_time: Timestamp | None = None
     """When it was first ready."""
     expiration_time: Timestamp | None = None

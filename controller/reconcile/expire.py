@@ -65,7 +65,9 @@ async def expire(work: Work) -> Result:
         work.drop(conditions.EXPIRED)
         return DONE
     if work.instance.spec.on_expiry == "Delete":
-        return DONE
+        # What was ended while the API server was away is not launched for its last moments.
+        message = "Its time is over; the manager is about to delete it"
+        return DONE if work.containers else Waiting(reasons.EXPIRED, message)
     if work.row is not None:
         grace = (
             float(work.status.template.termination_grace_period_seconds)

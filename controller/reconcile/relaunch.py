@@ -25,4 +25,5 @@ async def relaunch(work: Work) -> Result:
     work.services.metrics.restarted("request", len(work.containers))
     work.services.attempts.succeed(work.uid)
     work.containers, work.status.containers = [], []
+    work.status.start_time = work.now  # so that imagePullPolicy Always asks the registry again
     return DONE

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.api import conditions
+from controller.api import conditions, reasons
 from controller.api.instance import ChallengeInstance
 from controller.api.values import rfc3339
 from controller.ledger import Ledger
@@ -184,6 +184,17 @@ async def test_before_its_time_an_instance_is_left_alone(node: World) -> None:
 async def test_deleting_is_the_managers_part(node: World) -> None:
     assert await expire(over(node, "Delete")) == DONE
     assert node.engine.states == {"web": "running"}
+
+
+async def test_what_is_about_to_be_deleted_and_was_ended_already_is_not_launched_again(
+    node: World,
+) -> None:
+    """A cut-off agent has ended it; the API server is back, and the manager not yet done."""
+    work = over(node, "Delete")
+    work.containers = []
+    result = await expire(work)
+    assert isinstance(result, Waiting)
+    assert (result.reason, result.after) == (reasons.EXPIRED, None)
 
 
 async def test_one_that_is_retained_loses_containers_and_ports_and_stays(node: World) -> None:

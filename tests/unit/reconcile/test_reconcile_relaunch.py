@@ -53,6 +53,7 @@ async def test_what_was_made_before_is_asked_to_end_and_removed(node: World) -> 
     assert node.engine.calls[:2] == [KILL, REMOVE]
     assert (work.containers, work.status.containers) == ([], [])
     assert node.services.attempts.last(UID) is None
+    assert work.status.start_time == work.now, "images are asked for as for a new launch"
     assert node.services.stopping == {}
 
 
