@@ -80,13 +80,11 @@ async def sample(services: Services) -> None:
     )
     if not found:
         return
-    besides = [await source() for source in services.storage.sources]
     for each in found:
-        used = each.used + sum(more.get((each.uid, each.container), 0) for more in besides)
-        if used <= each.limit:
+        if each.used <= each.limit:
             continue
         message = (
-            f"Container {each.container} has written {_mib(used)}; limits.ephemeral-storage allows "
+            f"Container {each.container} has written {_mib(each.used)}; limits.ephemeral-storage allows "
             f"{_mib(each.limit)}. The instance was stopped and is not started again; delete it"
         )
         services.storage.exceed(each.uid, Excess(each.id, each.container, message))

@@ -1,13 +1,10 @@
-"""What is known of how much instances write: who is over a limit, and who else counts bytes.
+"""What is known of how much instances write: who is over a limit.
 
 The memory beside `storage`, which acts on it. It asks nobody anything.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-Source = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]
-"""Counts bytes beside the containers' own layers, by instance uid and the container's name."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +22,6 @@ class StorageWatch:
 
     has_quotas: bool = True
     """Whether the engine's storage driver holds a limit by itself, until it says that it cannot."""
-    sources: list[Source] = field(default_factory=list)
-    """Who else counts: volumes that are part of what a container may write."""
     _excesses: dict[str, Excess] = field(default_factory=dict)
 
     def exceed(self, uid: str, excess: Excess) -> None:

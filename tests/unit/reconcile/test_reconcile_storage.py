@@ -58,16 +58,6 @@ async def test_only_containers_with_a_limit_are_measured_in_one_call(
     assert node.woken == []
 
 
-async def test_what_others_count_is_added(node: World, fake: FakeEngine) -> None:
-    async def volumes() -> dict[tuple[str, str], int]:
-        return {(UID, "web"): MIB, (UID, "db"): 9 * MIB}
-
-    node.services.storage.sources.append(volumes)
-    fake.answer = lambda request: (200, [listed("web", MIB + 1, str(2 * MIB))])
-    await storage.sample(node.services)
-    assert node.woken == [UID]
-
-
 async def test_an_instance_over_its_limit_is_stopped_whole_and_stays_so(node: World) -> None:
     node.engine.states = {"web": "running", "db": "paused"}
     work = node.work(
