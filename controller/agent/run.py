@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from controller.agent import handlers, resync
 from controller.agent.address import towards
+from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
 from controller.agent.monitor import EngineMonitor
@@ -126,11 +127,21 @@ class _Agent:
             wake=wake,
             address=lambda: self._node.public_address or own_address,
             clock=clock,
+            unsafe=NOT_YET,
         )
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
         self._node = NodeKeeper(self._services, lambda: self._monitor.info)
+        self._firewall = FirewallKeeper(
+            self._services,
+            server=cluster.configuration.host,
+            restored=self._look_again,
+            changed=self._node.changed,
+        )
         self._monitor = EngineMonitor(
-            self._services, returned=self._look_again, changed=self._node.changed
+            self._services,
+            secure=self._firewall.check,
+            returned=self._look_again,
+            changed=self._node.changed,
         )
         self._resync = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -164,6 +175,7 @@ class _Agent:
             self._services.recorder.run(),
             self._services.batch.run(),
             self._monitor.run(),
+            self._firewall.run(),
             self._keep_node(),
             self._serve(),
         ]

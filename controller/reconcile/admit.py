@@ -71,7 +71,6 @@ def unserved_fields(work: Work) -> list[str]:
         "spec.flagSecretRef": spec.flag_secret_ref,
         "template.volumes": template.volumes,
         "template.imagePullSecrets": template.image_pull_secrets,
-        "template.network.egress: Internet": template.network.egress == "Internet",
     }
     found = [name for name, value in asked.items() if value]
     for container in template.containers:

@@ -1,6 +1,6 @@
 """The life of an instance, step by step: read what is wanted and what is there, do the next step.
 
-    Admit → Reserve → PullImages → Launch → Suspend → Probe → Expire → (status) → Finalize
+    Admit → Expire → Isolate → Reserve → PullImages → Launch → Suspend → Probe → (status) → Finalize
     removal: Stop → Release → Forget
 
 Level-triggered: every reconcile starts from the object as the API server has it now, the ledger's
@@ -22,6 +22,7 @@ from controller.reconcile.clock import milliseconds
 from controller.reconcile.expire import deadline, expire
 from controller.reconcile.finalize import finalize
 from controller.reconcile.forget import forget
+from controller.reconcile.isolate import isolate
 from controller.reconcile.launch import launch
 from controller.reconcile.probe import probe
 from controller.reconcile.pull import pull
@@ -38,7 +39,7 @@ from controller.runtime.errors import EngineUnavailable, RuntimeFault
 
 Step = Callable[[Work], Awaitable[Result]]
 
-STEPS: tuple[Step, ...] = (admit, expire, reserve, pull, launch, suspend, probe)
+STEPS: tuple[Step, ...] = (admit, expire, isolate, reserve, pull, launch, suspend, probe)
 
 READ_AGAIN = 0.05
 ENGINE_RETRY = 5.0

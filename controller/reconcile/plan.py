@@ -69,6 +69,7 @@ def _plan(
         no_new_privileges=not security.allow_privilege_escalation,
         init=container.init,
         stop_timeout=work.template.termination_grace_period_seconds,
+        dns=settings.resolvers if work.template.network.egress == "Internet" else None,
     )
 
 

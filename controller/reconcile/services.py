@@ -18,6 +18,7 @@ from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import Clock, SystemClock
 from controller.reconcile.gate import Gate
 from controller.reconcile.readiness import Readiness
+from controller.reconcile.result import Waiting
 from controller.runtime.engine import Engine
 from controller.runtime.errors import EngineUnavailable
 from controller.runtime.images import Images
@@ -53,6 +54,8 @@ class Services:
     monotonic: Callable[[], float] = time.monotonic
     engine_problem: str = "The engine has not been reached yet"
     """Why the engine may not be used now; empty when it may."""
+    unsafe: Waiting | None = None
+    """Why nothing may be started though the engine answers: it would not be kept from others."""
     stopping: dict[str, float] = field(default_factory=dict)
     """When the time of containers that were asked to end is over, by uid; monotonic seconds."""
     seen: dict[str, str] = field(default_factory=dict)
