@@ -20,6 +20,7 @@ from controller.reconcile.services import Services
 from controller.runtime import networks
 from controller.runtime.firewall import Firewall, FirewallFault
 from controller.runtime.rules import Policy
+from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,16 @@ PROBLEM_PERIOD: Final = 5.0
 LOOKUP: Final = 5.0
 """Seconds that the look-up of a name may take."""
 NOT_YET: Final = Waiting(reasons.FIREWALL_UNAVAILABLE, "The agent has not set its firewall yet")
+
+
+def policy(settings: Settings, further: frozenset[IPv4Network] = frozenset()) -> Policy:
+    """What the settings ask for; ``further`` networks are refused as well."""
+    refused = further.union(IPv4Network(each) for each in settings.refused_networks)
+    return Policy(
+        installation=settings.installation,
+        resolvers=tuple(IPv4Address(each) for each in settings.resolvers),
+        refused=tuple(sorted(refused)),
+    )
 
 
 class FirewallKeeper:
@@ -91,16 +102,9 @@ class FirewallKeeper:
         return None
 
     async def _policy(self) -> Policy:
-        settings, services = self._services.settings, self._services
-        hosts = (urlsplit(self._server).hostname or "", services.address())
-        refused = {IPv4Network(each) for each in settings.refused_networks}
-        for host in hosts:
-            refused |= await self._addresses(host)
-        return Policy(
-            installation=settings.installation,
-            resolvers=tuple(IPv4Address(each) for each in settings.resolvers),
-            refused=tuple(sorted(refused)),
-        )
+        hosts = (urlsplit(self._server).hostname or "", self._services.address())
+        found = [await self._addresses(host) for host in hosts]
+        return policy(self._services.settings, frozenset().union(*found))
 
     async def _addresses(self, host: str) -> frozenset[IPv4Network]:
         """A host's addresses; those of the last time when there is no answer."""

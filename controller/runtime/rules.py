@@ -38,14 +38,12 @@ NOT_PUBLIC = tuple(
         "240.0.0.0/4",  # reserved, broadcast
     )
 )
-"""What is not the public Internet (IANA IPv4 Special-Purpose Address Registry, RFC 6890), and one
-address of a cloud's that is: 168.63.129.16, see `METADATA`."""
+"""What is not the public Internet (IANA's IPv4 Special-Purpose Address Registry, RFC 6890)."""
 
 METADATA = (IPv4Network("168.63.129.16/32"),)
-"""Public addresses behind which a cloud answers its own machines: Azure's wire server."""
+"""Public addresses behind which a cloud answers only its own machines: Azure's wire server."""
 
-_NAME_SERVICES = ((protocol, port) for port in (53, 853) for protocol in ("udp", "tcp"))
-NAME_SERVICES = tuple(_NAME_SERVICES)
+NAME_SERVICES = tuple((protocol, port) for port in (53, 853) for protocol in ("udp", "tcp"))
 """Plain DNS and DNS over TLS."""
 
 
