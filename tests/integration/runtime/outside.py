@@ -13,7 +13,7 @@ from pathlib import Path
 from hack.bed.network import NetworkState
 from hack.bed.processes import run
 
-_ANSWER = '''
+_ANSWER = r'''
 import socket, sys, threading
 
 def tcp(port):
@@ -29,7 +29,7 @@ def tcp(port):
 def accept(listener):
     while True:
         connection, peer = listener.accept()
-        connection.sendall(f"from {peer[0]}\\n".encode())
+        connection.sendall(f"from {peer[0]}\n".encode())
         connection.close()
 
 def udp(port, answer):
@@ -54,14 +54,14 @@ def name(data):
         end += data[end] + 1
     print("asked", ".".join(labels), flush=True)
     question, kind = data[12 : end + 5], data[end + 1 : end + 3]
-    record = b"\\xc0\\x0c\\0\\x01\\0\\x01\\0\\0\\0\\x3c\\0\\x04\\x08\\x08\\x08\\x08"
-    found = kind == b"\\0\\x01"
-    head = data[:2] + b"\\x81\\x80\\0\\x01\\0" + bytes([found, 0, 0, 0, 0])
+    record = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x08\x08\x08\x08"
+    found = kind == b"\0\x01"
+    head = data[:2] + b"\x81\x80\0\x01\0" + bytes([found, 0, 0, 0, 0])
     return head + question + record * found
 
 port = int(sys.argv[1])
 tcp(port)
-udp(port, lambda data: b"hello\\n")
+udp(port, lambda data: b"hello\n")
 if "names" in sys.argv:
     tcp(53)
     udp(53, name)

@@ -37,8 +37,8 @@ SUBNETS = IPv4Network("10.218.0.0/16").subnets(new_prefix=28)
 # Each attempt has its own process and a time limit, and all go on at once.
 _ATTEMPTS = """
 attempt() {{
-  if [ $2 = tcp ]; then timeout 3 bash -c "exec 3<>/dev/tcp/$3/$4"
-  else timeout 3 bash -c "exec 3<>/dev/udp/$3/$4 && echo hi >&3 && read -r line <&3"; fi
+  if [ $2 = tcp ]; then timeout 2 bash -c "exec 3<>/dev/tcp/$3/$4"
+  else timeout 2 bash -c "exec 3<>/dev/udp/$3/$4 && echo hi >&3 && read -rN 1 <&3"; fi
   [ $? = 0 ] && echo "reached $1"
 }}
 {}
