@@ -20,6 +20,7 @@ from controller.cluster import signals
 from controller.cluster.client import Cluster, ConfigurationError
 from controller.cluster.errors import ApiError
 from controller.cluster.lease import HeldElsewhere
+from controller.firewall_cli import firewall
 from controller.flags import settings_flags
 from controller.ledger import LedgerError
 from controller.ledger_cli import ledger
@@ -65,6 +66,7 @@ _role("manager", "Place instances on nodes, and delete those whose time is over.
 
 
 main.add_command(ledger)
+main.add_command(firewall)
 
 
 @main.command()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from controller.addresses import Networks, Resolvers
 from controller.api import image_pattern, values
 from controller.container_settings import ContainerSettings
 
@@ -98,6 +99,21 @@ class Settings(ContainerSettings):
     instance_subnets: str = Field(
         "10.213.0.0/16",
         description="IPv4 range of the networks of multi-container instances, a /27 each.",
+    )
+    firewall: Literal["on", "off"] = Field(
+        "on",
+        description="Whether the agent keeps instances from the host, each other and private "
+        "networks with iptables; off leaves that to you.",
+    )
+    resolvers: Resolvers = Field(
+        ("1.1.1.1", "9.9.9.9"),
+        description="IPv4 addresses of the resolvers of instances with egress Internet, "
+        "comma-separated, 3 at most; empty for no names at all.",
+    )
+    refused_networks: Networks = Field(
+        (),
+        description="IPv4 networks that instances with egress Internet must not reach besides "
+        "private ones, comma-separated: public addresses of your own machines.",
     )
     concurrent_launches: Annotated[int | Literal["auto"], Field(union_mode="left_to_right")] = (
         Field(

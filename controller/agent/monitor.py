@@ -7,7 +7,7 @@ anew, since its events of the meantime are gone.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock, engine_lock
@@ -30,10 +30,19 @@ class EngineMonitor:
     """Keeps ``services.engine_problem`` true to the engine's state."""
 
     def __init__(
-        self, services: Services, *, returned: Callable[[], None], changed: Callable[[], None]
+        self,
+        services: Services,
+        *,
+        secure: Callable[[], Awaitable[None]],
+        returned: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
-        """``returned``: the engine answers (again); ``changed``: so will the node's status."""
+        """``returned``: the engine answers (again); ``changed``: so will the node's status.
+
+        ``secure`` is awaited before it is used: what the engine starts must be kept apart.
+        """
         self._services = services
+        self._secure = secure
         self._returned = returned
         self._changed = changed
         self._lock: HostLock | None = None
@@ -80,6 +89,7 @@ class EngineMonitor:
         await confirm(self._services.ledger, "engine", info.id)
         await self._services.outages.reached(await run.current(engine), was_away=self._was_away)
         self._was_away = False
+        await self._secure()
         self.info = self._services.engine_info = info
         self._seen.set()
 

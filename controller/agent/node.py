@@ -142,8 +142,13 @@ class NodeKeeper:
 
     def _conditions(self, status: NodeStatus, node: ChallengeNode, *, low: bool, free: int) -> None:
         problem = self._services.engine_problem or self._services.gate.hanging
+        unsafe = self._services.unsafe
         docker_reason = reasons.DOCKER_UNAVAILABLE if problem else reasons.AVAILABLE
-        ready_reason = reasons.DOCKER_UNAVAILABLE if problem else reasons.READY
+        ready_reason, why = reasons.READY, ""
+        if unsafe:
+            ready_reason, why = unsafe.reason, unsafe.message
+        if problem:
+            ready_reason, why = reasons.DOCKER_UNAVAILABLE, problem
         pressure = f"{free} host ports are free"
         now = self._services.clock.now().replace(microsecond=0)
 
@@ -158,8 +163,9 @@ class NodeKeeper:
                 observed_generation=node.metadata.generation,
             )
 
-        put(conditions.READY, not problem, ready_reason, problem)
+        put(conditions.READY, not why, ready_reason, why)
         put(conditions.DOCKER_REACHABLE, not problem, docker_reason, problem)
+        put(conditions.FIREWALL_READY, *self._firewall())
         put(conditions.LEDGER_HEALTHY, True, reasons.AVAILABLE, "")
         put(
             conditions.PORT_PRESSURE,
@@ -167,6 +173,15 @@ class NodeKeeper:
             reasons.LOW if low else reasons.AVAILABLE,
             pressure if low else "",
         )
+
+    def _firewall(self) -> tuple[bool, str, str]:
+        """Whether instances are kept apart, and what to say of it."""
+        if unsafe := self._services.unsafe:
+            return False, unsafe.reason, unsafe.message
+        if self._services.settings.firewall == "off":
+            message = "CHALLENGE_FIREWALL=off: its operator keeps instances from the host"
+            return False, reasons.FIREWALL_OFF, message
+        return True, reasons.AVAILABLE, ""
 
     def _apply_spec(self, node: ChallengeNode) -> None:
         wanted = node.spec.launch_concurrency or self._services.settings.launches

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from controller.agent import handlers, overdue, resync
 from controller.agent.address import towards
+from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
 from controller.agent.monitor import EngineMonitor
@@ -140,14 +141,24 @@ class _Agent:
             wake=wake,
             address=lambda: self._node.public_address or own_address,
             clock=clock,
+            unsafe=NOT_YET,
         )
         engine.answered = self._services.answered
         metrics.watch(self._services.gate, engine)
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
         self._pre_pull = PrePull(self._services, backoff)
         self._node = NodeKeeper(self._services, lambda: self._monitor.info, self._pre_pull.images)
+        self._firewall = FirewallKeeper(
+            self._services,
+            server=cluster.configuration.host,
+            restored=self._look_again,
+            changed=self._node.changed,
+        )
         self._monitor = EngineMonitor(
-            self._services, returned=self._look_again, changed=self._node.changed
+            self._services,
+            secure=self._firewall.check,
+            returned=self._look_again,
+            changed=self._node.changed,
         )
         self._resync = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -178,6 +189,7 @@ class _Agent:
             self._services.recorder.run(),
             self._services.batch.run(),
             self._monitor.run(),
+            self._firewall.run(),
             self._keep_node(),
             volumelimits.keep_sampling(self._services.volume_limits, self._queue.wake_uid),
             keep_sampling(self._services),

@@ -56,6 +56,15 @@ LAUNCH_TIMEOUT: Final = "LaunchTimeout"
 """The engine did not answer in time; ports stay held until it is known what it did."""
 DOCKER_UNAVAILABLE: Final = "DockerUnavailable"
 """The node's engine does not answer; it goes on when it does."""
+FIREWALL_UNAVAILABLE: Final = "FirewallUnavailable"
+"""The node's agent cannot keep instances from the host and each other; the message says why and
+what to do. Nothing is launched there until it can."""
+FIREWALL_OFF: Final = "FirewallOff"
+"""On a node: CHALLENGE_FIREWALL=off, so the operator keeps instances from the host and each
+other."""
+BRIDGE_FILTER_OFF: Final = "BridgeFilterOff"
+"""The node's kernel does not filter packets within a bridge (net.bridge.bridge-nf-call-iptables is
+0), so instances that share one would reach each other; it goes on when it does."""
 LEDGER_UNAVAILABLE: Final = "LedgerUnavailable"
 """The node's ledger cannot be read or written; the message names the file and the remedy."""
 PROBE_PENDING: Final = "ProbePending"

@@ -48,9 +48,6 @@ async def _resolve(work: Work) -> None:
 
 
 def _refusal(work: Work) -> Failed | None:
-    if unserved := unserved_fields(work):
-        message = f"This version does not serve {', '.join(unserved)}; leave it out"
-        return Failed(reasons.UNSUPPORTED, message)
     if impossible := mounts.impossible(work):
         return Failed(reasons.INVALID_TEMPLATE, impossible)
     # What runs already is left alone when the operator narrows the patterns down.
@@ -67,19 +64,6 @@ def _refusal(work: Work) -> Failed | None:
             )
             return Failed(reasons.CAPABILITY_NOT_ALLOWED, message)
     return None
-
-
-def unserved_fields(work: Work) -> list[str]:
-    """Fields that the API knows and this version of the agent cannot serve yet.
-
-    Refused rather than ignored: a challenge that runs without what its author asked for is worse
-    than one that says why it does not run.
-    """
-    template = work.template
-    asked = {
-        "template.network.egress: Internet": template.network.egress == "Internet",
-    }
-    return [name for name, value in asked.items() if value]
 
 
 def _added_capabilities(container: Container) -> set[str]:

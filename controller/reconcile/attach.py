@@ -13,6 +13,7 @@ from controller.reconcile.isolation import wants_net_raw
 from controller.reconcile.services import Services
 from controller.reconcile.work import Work
 from controller.runtime import networks
+from controller.runtime.errors import EngineError
 
 INSTANCE_PREFIX: Final = 27
 """29 addresses: 10 containers and some to spare."""
@@ -23,10 +24,17 @@ async def network(work: Work) -> str:
 
     Raises NetworkExhausted, SubnetsExhausted, RuntimeFault.
     """
-    if shares_bridge(work) and networks.bridge_nf_enabled():
-        return await work.services.bridges.current()
+    egress = work.template.network.egress
+    if shares_bridge(work):
+        name = await work.services.bridges.place(work.uid, egress)
+        # Looked at now: the engine sees to it when it makes the first such bridge.
+        if not networks.bridge_nf_enabled():
+            raise EngineError(0, networks.BRIDGE_NF_MISSING)
+        return name
     subnet = await _subnet(work.services, work.uid, work.services.settings.instance_subnets)
-    return await networks.ensure_instance_network(work.services.engine, work.owner, subnet)
+    return await networks.ensure_instance_network(
+        work.services.engine, work.owner, subnet, egress=egress
+    )
 
 
 def shares_bridge(work: Work) -> bool:

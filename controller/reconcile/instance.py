@@ -1,6 +1,6 @@
 """The life of an instance, step by step: read what is wanted and what is there, do the next step.
 
-    Admit → Expire → Reserve → Relaunch → PullImages → Storage → Launch → Suspend → Probe
+    Admit → Expire → Isolate → Reserve → Relaunch → PullImages → Storage → Launch → Suspend → Probe
     → (status) → Finalize
     removal: Stop → Release → Forget
 
@@ -24,6 +24,7 @@ from controller.reconcile.clock import milliseconds
 from controller.reconcile.expire import cut, deadline, expire
 from controller.reconcile.finalize import finalize
 from controller.reconcile.forget import forget
+from controller.reconcile.isolate import isolate
 from controller.reconcile.launch import launch
 from controller.reconcile.probe import probe
 from controller.reconcile.pull import pull
@@ -45,6 +46,7 @@ Step = Callable[[Work], Awaitable[Result]]
 STEPS: tuple[Step, ...] = (
     admit,
     expire,
+    isolate,
     reserve,
     relaunch,
     pull,

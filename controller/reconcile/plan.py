@@ -59,6 +59,9 @@ def _plan(
         init=container.init,
         mounts=mounts.mounts(work, container),
         stop_timeout=work.template.termination_grace_period_seconds,
+        dns=work.services.settings.resolvers
+        if work.template.network.egress == "Internet"
+        else None,
     )
 
 

@@ -21,6 +21,7 @@ from controller.reconcile.gate import Gate
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
 from controller.reconcile.readiness import Readiness
+from controller.reconcile.result import Waiting
 from controller.reconcile.storagewatch import StorageWatch
 from controller.reconcile.volumelimits import VolumeLimits
 from controller.runtime import labels
@@ -67,6 +68,8 @@ class Services:
     """What the engine said of itself when it was last reached."""
     storage: StorageWatch = field(default_factory=StorageWatch)
     profiles: Profiles = field(default_factory=Profiles)
+    unsafe: Waiting | None = None
+    """Why nothing may be started though the engine answers: it would not be kept from others."""
     stopping: dict[str, float] = field(default_factory=dict)
     """When the time of containers that were asked to end is over, by uid; monotonic seconds."""
     seen: dict[str, str] = field(default_factory=dict)

@@ -84,8 +84,9 @@ async def sample(services: Services) -> None:
         if each.used <= each.limit:
             continue
         message = (
-            f"Container {each.container} has written {_mib(each.used)}; limits.ephemeral-storage allows "
-            f"{_mib(each.limit)}. The instance was stopped and is not started again; delete it"
+            f"Container {each.container} has written {_mib(each.used)}; "
+            f"limits.ephemeral-storage allows {_mib(each.limit)}. "
+            "The instance was stopped and is not started again; delete it"
         )
         services.storage.exceed(each.uid, Excess(each.id, each.container, message))
         services.wake(each.uid)

@@ -48,6 +48,7 @@ async def free(services: Services, uid: str) -> None:
     if services.engine.pending_below(labels.network_name(uid)):
         raise OutcomeUnknown("The engine has not answered an earlier call on its containers")
     await mounts.remove(services, uid)
+    services.bridges.discard(uid)
     await services.book(Ledger.release, uid, now=milliseconds(services.clock.now()))
 
 

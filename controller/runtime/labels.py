@@ -5,6 +5,7 @@ interface to engines in the field: an agent of a later version finds what an ear
 them, so a key or a pattern that was released is not to be changed. It must not talk to the engine.
 """
 
+import base64
 import hashlib
 import re
 from dataclasses import dataclass
@@ -21,17 +22,29 @@ RESTARTED = PREFIX + "restarted"
 STORAGE_LIMIT = PREFIX + "storage-limit"
 NETWORK_KIND = PREFIX + "kind"
 NETWORK_INDEX = PREFIX + "index"
+NETWORK_EGRESS = PREFIX + "egress"
 
 KIND_SHARED = "shared"
 KIND_INSTANCE = "instance"
+EGRESS_NONE = "None"
+EGRESS_INTERNET = "Internet"
 
 NAME_PREFIX = "chal-"
 BRIDGE_PREFIX = "chal-"
 
 # What dockerd admits as a name (moby, daemon/names: RestrictedNameChars).
 _DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-# IFNAMSIZ is 16 with the closing NUL, which leaves this many characters beside the prefix.
-_BRIDGE_DIGITS = 15 - len(BRIDGE_PREFIX)
+# A bridge's name tells the firewall whose it is and what its packets may do: the prefix, three
+# digits of the installation, one of the letters below, six digits of the network's name. IFNAMSIZ
+# is 16 with the closing NUL, so that is all there is room for.
+_INSTALLATION_DIGITS = 3
+_NETWORK_DIGITS = 6
+_LETTERS = {
+    (KIND_SHARED, EGRESS_NONE): "s",
+    (KIND_SHARED, EGRESS_INTERNET): "t",
+    (KIND_INSTANCE, EGRESS_NONE): "n",
+    (KIND_INSTANCE, EGRESS_INTERNET): "i",
+}
 
 
 @dataclass(frozen=True)
@@ -88,17 +101,33 @@ def volume_name(uid: str, volume: str) -> str:
     return _checked(f"{NAME_PREFIX}{uid}-{volume}")
 
 
-def shared_network_name(installation: str, index: int) -> str:
-    """The engine's name of a shared network; `index` counts an installation's from 0.
+def shared_network_name(installation: str, index: int, egress: str = EGRESS_NONE) -> str:
+    """The engine's name of a shared network; `index` counts those of one egress from 0.
 
     Raises ValueError when the installation gives no name that the engine admits.
     """
-    return _checked(f"{NAME_PREFIX}{installation}-shared-{index}")
+    word = "internet" if egress == EGRESS_INTERNET else "shared"
+    return _checked(f"{NAME_PREFIX}{installation}-{word}-{index}")
 
 
-def bridge_name(network: str) -> str:
-    """The interface of that network on the host: a fixed prefix, so that one rule matches all."""
-    return BRIDGE_PREFIX + hashlib.sha256(network.encode()).hexdigest()[:_BRIDGE_DIGITS]
+def bridges(installation: str) -> str:
+    """How the names of all bridges of an installation on the host begin."""
+    return BRIDGE_PREFIX + _digits(installation, _INSTALLATION_DIGITS)
+
+
+def bridges_of(installation: str, kind: str, egress: str) -> str:
+    """How the names of its bridges of one kind begin, so that one rule matches them all."""
+    return bridges(installation) + _LETTERS[kind, egress]
+
+
+def bridge_name(installation: str, kind: str, egress: str, network: str) -> str:
+    """The interface of that network on the host."""
+    return bridges_of(installation, kind, egress) + _digits(network, _NETWORK_DIGITS)
+
+
+def _digits(text: str, count: int) -> str:
+    """As many of a-z and 2-7, 5 bits each."""
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:count]
 
 
 def _checked(name: str) -> str:

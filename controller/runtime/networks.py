@@ -28,6 +28,13 @@ _IN_USE_SECONDS = 10.0
 _IN_USE_PAUSE = 0.2
 _BRIDGE_NF = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
+BRIDGE_NF_MISSING = (
+    "The kernel does not filter packets within a bridge, so instances that share one would reach "
+    "each other: run `modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1` on "
+    "the node, and see that no file in /etc/sysctl.d says 0"
+)
+"""What is told where `bridge_nf_enabled` does not hold, and what to do."""
+
 
 @dataclass(frozen=True)
 class NetworkState:
@@ -42,18 +49,29 @@ class NetworkState:
     labels: Mapping[str, str]
 
 
-async def ensure_instance_network(engine: Engine, owner: Owner, subnet: IPv4Network) -> str:
+async def ensure_instance_network(
+    engine: Engine, owner: Owner, subnet: IPv4Network, *, egress: str = labels.EGRESS_NONE
+) -> str:
     """The instance's own network, where its containers find each other by name; returns its name.
 
     One that is there is adopted if labels and subnet are these, else removed and made anew.
     Raises SubnetTaken, NetworkExhausted, EngineError, EngineUnavailable, OutcomeUnknown.
     """
-    marks = owner.labels() | {labels.NETWORK_KIND: labels.KIND_INSTANCE}
-    return await _ensure(engine, network_name(owner.uid), subnet, marks, between_containers=True)
+    marks = owner.labels() | {
+        labels.NETWORK_KIND: labels.KIND_INSTANCE,
+        labels.NETWORK_EGRESS: egress,
+    }
+    return await _ensure(engine, network_name(owner.uid), subnet, marks)
 
 
 async def ensure_shared_network(
-    engine: Engine, installation: str, node: str, index: int, subnet: IPv4Network
+    engine: Engine,
+    installation: str,
+    node: str,
+    index: int,
+    subnet: IPv4Network,
+    *,
+    egress: str = labels.EGRESS_NONE,
 ) -> str:
     """A network for many instances of one container, none of which reaches another.
 
@@ -65,9 +83,10 @@ async def ensure_shared_network(
         labels.NODE: node,
         labels.NETWORK_KIND: labels.KIND_SHARED,
         labels.NETWORK_INDEX: str(index),
+        labels.NETWORK_EGRESS: egress,
     }
-    name = labels.shared_network_name(installation, index)
-    return await _ensure(engine, name, subnet, marks, between_containers=False)
+    name = labels.shared_network_name(installation, index, egress)
+    return await _ensure(engine, name, subnet, marks)
 
 
 async def remove_network(engine: Engine, name: str) -> None:
@@ -130,20 +149,25 @@ async def list_networks(
 
 def bridge_nf_enabled() -> bool:
     """Whether the kernel has iptables judge packets between ports of one bridge."""
+    return _bridge_nf() == "1"
+
+
+def bridge_nf_disabled() -> bool:
+    """Whether it was told not to: without the module br_netfilter it was told nothing yet."""
+    return _bridge_nf() == "0"
+
+
+def _bridge_nf() -> str:
     try:
-        return _BRIDGE_NF.read_text().strip() == "1"
-    except OSError:  # the module br_netfilter is not loaded
-        return False
+        return _BRIDGE_NF.read_text().strip()
+    except OSError:  # the module is not loaded; the engine does that when it needs it
+        return ""
 
 
-async def _ensure(
-    engine: Engine,
-    name: str,
-    subnet: IPv4Network,
-    marks: dict[str, str],
-    *,
-    between_containers: bool,
-) -> str:
+async def _ensure(engine: Engine, name: str, subnet: IPv4Network, marks: dict[str, str]) -> str:
+    kind, egress = marks[labels.NETWORK_KIND], marks[labels.NETWORK_EGRESS]
+    link = bridge_name(marks[labels.INSTALLATION], kind, egress, name)
+
     def make(client: docker.APIClient) -> None:
         client.create_network(
             name,
@@ -152,10 +176,10 @@ async def _ensure(
             labels=marks,
             ipam=types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(subnet))]),
             options={
-                _OPTION + "name": bridge_name(name),
-                _OPTION + "enable_icc": str(between_containers).lower(),
-                # Nothing outside is to answer: packets leave with an address that nobody routes.
-                _OPTION + "enable_ip_masquerade": "false",
+                _OPTION + "name": link,
+                _OPTION + "enable_icc": str(kind == labels.KIND_INSTANCE).lower(),
+                # Without, nothing outside can answer: packets bear an address that nobody routes.
+                _OPTION + "enable_ip_masquerade": str(egress == labels.EGRESS_INTERNET).lower(),
             },
         )
 

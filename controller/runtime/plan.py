@@ -18,6 +18,12 @@ DEFAULT_STOP_SECONDS = 10
 # Two files, so that the last lines survive the rotation.
 DEFAULT_LOG_OPTIONS: Mapping[str, str] = {"max-size": "2m", "max-file": "2"}
 
+# The container's own loopback, where nothing answers. Without any the engine takes its host's, and
+# asks them itself where those are on the host's loopback: no rule for containers sees that. It
+# leaves a question that nobody answers open, so the asking program must not wait for long.
+_NO_RESOLVER = ("127.0.0.1",)
+_GIVE_UP_SOON = ("timeout:1", "attempts:1")
+
 
 @dataclass(frozen=True)
 class PortBinding:
@@ -65,7 +71,7 @@ class ContainerPlan:
     as JSON text, None the engine's default. `cgroup_parent` is a path below the cgroup root, or a
     slice. `storage_limit` is how many bytes it may write: with `storage_quota` the storage driver
     holds it to that, without it is only noted for `usage`. `stop_timeout` is in seconds. `dns` are
-    the resolvers for names of other machines; empty is the engine's own choice.
+    the resolvers for names of other machines; None is that these have no answer.
     """
 
     name: str
@@ -96,7 +102,7 @@ class ContainerPlan:
     stop_timeout: int = DEFAULT_STOP_SECONDS
     log_driver: str = "json-file"
     log_options: Mapping[str, str] = field(default_factory=lambda: DEFAULT_LOG_OPTIONS)
-    dns: tuple[str, ...] = ()
+    dns: tuple[str, ...] | None = None
 
 
 def configuration(
@@ -133,7 +139,8 @@ def host_config(version: str, plan: ContainerPlan, network: str) -> types.HostCo
         version,
         network_mode=network,
         port_bindings=_port_bindings(plan.bindings),
-        dns=list(plan.dns) or None,
+        dns=list(plan.dns or _NO_RESOLVER),
+        dns_opt=None if plan.dns else list(_GIVE_UP_SOON),
         # The agent counts restarts and decides on them.
         restart_policy={"Name": "no"},
         nano_cpus=plan.cpu_nano,

@@ -35,7 +35,7 @@ def import_echo_image(url: str, report: Report) -> str:
             changes=[
                 'ENTRYPOINT ["/echo"]',
                 'CMD ["serve"]',
-                "EXPOSE 8080/tcp 9000/tcp",
+                "EXPOSE 8080/tcp 9000/tcp 9000/udp",
                 f"LABEL {KEY_LABEL}={key}",
             ],
         )

@@ -1,5 +1,5 @@
 // Command echo is the challenge of the demo and of the tests: it tells, over
-// HTTP and over plain TCP, which instance it belongs to, so that any port can
+// HTTP, plain TCP and UDP, which instance it belongs to, so that any port can
 // be asked whose it is.
 package main
 
@@ -13,8 +13,8 @@ import (
 )
 
 const usage = `usage:
-  echo serve [--http ADDR] [--tcp ADDR] [--upstream HOST:PORT] [--delay DURATION]
-             [--exit-after DURATION] [--exit-code N] [--ignore-sigterm]
+  echo serve [--http ADDR] [--tcp ADDR] [--udp ADDR] [--upstream HOST:PORT]
+             [--delay DURATION] [--exit-after DURATION] [--exit-code N] [--ignore-sigterm]
   echo check HOST:PORT   exit 0 when something listens there, 1 otherwise
   echo sleep             do nothing until told to stop
   echo syscall N[:ARG…]… make system calls and print the error number of each

@@ -20,10 +20,10 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 `))
 
 type options struct {
-	http, tcp, upstream string
-	delay, exitAfter    time.Duration
-	exitCode            int
-	ignoreSigterm       bool
+	http, tcp, udp, upstream string
+	delay, exitAfter         time.Duration
+	exitCode                 int
+	ignoreSigterm            bool
 }
 
 func parse(arguments []string) (options, error) {
@@ -31,6 +31,7 @@ func parse(arguments []string) (options, error) {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	flags.StringVar(&o.http, "http", ":8080", "address of the HTTP service; empty for none")
 	flags.StringVar(&o.tcp, "tcp", ":9000", "address of the TCP service; empty for none")
+	flags.StringVar(&o.udp, "udp", ":9000", "address of the UDP service; empty for none")
 	flags.StringVar(&o.upstream, "upstream", "", "TCP service of another echo, whose answer is told too")
 	flags.DurationVar(&o.delay, "delay", 0, "how long to wait before listening")
 	flags.DurationVar(&o.exitAfter, "exit-after", 0, "how long to run; 0 for ever")
@@ -39,7 +40,7 @@ func parse(arguments []string) (options, error) {
 	return o, flags.Parse(arguments)
 }
 
-// serve runs both services until it is told to stop, and returns the exit code.
+// serve runs the services until it is told to stop, and returns the exit code.
 func serve(arguments []string) int {
 	o, err := parse(arguments)
 	if err != nil {
@@ -78,6 +79,9 @@ func start(o options, failed chan<- error) {
 	}
 	if o.tcp != "" {
 		go func() { failed <- serveTCP(o.tcp, o.upstream) }()
+	}
+	if o.udp != "" {
+		go func() { failed <- serveUDP(o.udp, o.upstream) }()
 	}
 }
 
@@ -118,5 +122,21 @@ func serveTCP(address, upstream string) error {
 			defer connection.Close()
 			connection.Write(whoami(upstream).line())
 		}()
+	}
+}
+
+// serveUDP answers each datagram, whatever is in it, with one line.
+func serveUDP(address, upstream string) error {
+	socket, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return err
+	}
+	buffer := make([]byte, 1500)
+	for {
+		_, sender, err := socket.ReadFrom(buffer)
+		if err != nil {
+			return err
+		}
+		go socket.WriteTo(whoami(upstream).line(), sender)
 	}
 }

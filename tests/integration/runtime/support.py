@@ -12,7 +12,7 @@ from pathlib import Path
 from controller.runtime.labels import Owner
 
 NODE = "runtime-node"
-PROGRAMS = ("bash", "cat", "sleep", "id", "mkdir", "touch", "timeout")
+PROGRAMS = ("bash", "cat", "sleep", "id", "mkdir", "touch", "timeout", "getent")
 
 ForeignListener = Callable[[str, int], None]
 Inside = Callable[[str, str], str]

@@ -34,7 +34,8 @@ async def test_an_instances_network_has_the_subnet_and_says_whose_it_is(
     )
     options = api.inspect_network(name)["Options"]
     assert options["com.docker.network.bridge.enable_ip_masquerade"] == "false"
-    assert options["com.docker.network.bridge.name"] == labels.bridge_name(name)
+    link = labels.bridge_name(owner.installation, "instance", "None", name)
+    assert options["com.docker.network.bridge.name"] == link
     assert await networks.list_networks(engine, installation=owner.installation, node="n2") == []
 
 

@@ -13,6 +13,7 @@ from controller.api.node import ChallengeNode
 from controller.cluster.client import NODES
 from controller.ledger import Ledger
 from controller.reconcile.gate import Gate
+from controller.reconcile.result import Waiting
 from controller.runtime.engine import Engine, EngineInfo
 from tests.unit.cluster.fake_cluster import FakeCluster
 from tests.unit.reconcile.world import World, world
@@ -120,6 +121,7 @@ async def test_the_status_says_what_there_is_and_what_is_taken(
     assert {c.type: c.status for c in status.conditions} == {
         "Ready": "True",
         "DockerReachable": "True",
+        "FirewallReady": "True",
         "LedgerHealthy": "True",
         "PortPressure": "False",
     }
@@ -144,6 +146,32 @@ async def test_an_engine_that_is_away_makes_the_node_not_ready(
     assert (found["Ready"].status, found["Ready"].reason) == ("False", "DockerUnavailable")
     assert found["Ready"].message == "Cannot connect to the Docker daemon"
     assert found["DockerReachable"].status == "False"
+
+
+async def test_a_node_that_cannot_keep_instances_apart_is_not_ready(
+    node: World, keeper: NodeKeeper
+) -> None:
+    await keeper.register()
+    node.services.unsafe = Waiting("FirewallUnavailable", "iptables is not there: install it")
+    await keeper._write()
+    found = {c.type: c for c in shown(node.cluster).status.conditions}
+    for kind in ("Ready", "FirewallReady"):
+        assert (found[kind].status, found[kind].reason) == ("False", "FirewallUnavailable")
+        assert "install it" in found[kind].message
+
+
+async def test_a_firewall_that_the_operator_keeps_is_told_and_does_not_hinder(
+    node: World, keeper: NodeKeeper
+) -> None:
+    node.services.settings = node.settings.model_copy(update={"firewall": "off"})
+    await keeper.register()
+    await keeper._write()
+    found = {c.type: c for c in shown(node.cluster).status.conditions}
+    assert found["Ready"].status == "True"
+    assert (found["FirewallReady"].status, found["FirewallReady"].reason) == (
+        "False",
+        "FirewallOff",
+    )
 
 
 async def test_the_node_says_when_its_ports_run_out(node: World, keeper: NodeKeeper) -> None:

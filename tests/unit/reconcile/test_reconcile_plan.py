@@ -138,3 +138,11 @@ async def test_what_a_container_runs_as_is_handed_on(node: World) -> None:
         True,
     )
     assert [(u.name, u.soft, u.hard) for u in made.ulimits] == [("nofile", 64, 128), ("core", 0, 0)]
+
+
+async def test_names_are_asked_of_the_operators_resolvers_and_only_with_egress(node: World) -> None:
+    assert (await planned(node)).dns is None
+    container = {"name": "web", "image": "img:1"}
+    spec = {"template": {"containers": [container], "network": {"egress": "Internet"}}}
+    (made,) = await plan.plans(node.work(spec))
+    assert made.dns == ("1.1.1.1", "9.9.9.9")

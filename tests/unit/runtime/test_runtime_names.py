@@ -15,9 +15,26 @@ def test_names_stay_what_they_are() -> None:
 
 
 def test_a_bridge_has_a_name_that_the_kernel_takes_and_one_rule_can_match() -> None:
-    names = {labels.bridge_name(labels.network_name(f"{UID}{number}")) for number in range(1000)}
+    names = {
+        labels.bridge_name("main", "instance", "None", labels.network_name(f"{UID}{number}"))
+        for number in range(1000)
+    }
     assert len(names) == 1000
-    assert all(len(name) == 15 and name.startswith("chal-") for name in names)
+    assert all(len(name) == 15 for name in names)
+    assert all(name.startswith(labels.bridges_of("main", "instance", "None")) for name in names)
+    assert labels.bridge_name("main", "shared", "None", "chal-main-shared-0") == "chal-bvxsw7eesy"
+
+
+def test_bridges_of_other_kinds_and_installations_are_matched_by_other_rules() -> None:
+    begins = {
+        labels.bridges_of(installation, kind, egress)
+        for installation in ("main", "other")
+        for kind in ("shared", "instance")
+        for egress in ("None", "Internet")
+    }
+    assert len(begins) == 8
+    assert all(one == two or not one.startswith(two) for one in begins for two in begins)
+    assert labels.shared_network_name("main", 3, "Internet") == "chal-main-internet-3"
 
 
 def test_labels_say_whose_a_container_is() -> None:

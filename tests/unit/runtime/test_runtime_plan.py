@@ -33,6 +33,8 @@ def test_a_plain_plan_names_no_limit_and_takes_the_image_as_it_is() -> None:
     assert host == {
         "NetworkMode": "net-1",
         "PortBindings": {},
+        "Dns": ["127.0.0.1"],
+        "DnsOptions": ["timeout:1", "attempts:1"],
         "RestartPolicy": {"Name": "no"},
         "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "SecurityOpt": ["no-new-privileges:true"],

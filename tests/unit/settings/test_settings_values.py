@@ -214,3 +214,23 @@ def test_what_containers_may_not_be_given_is_refused_with_what_may(
     told = complaint(**{name: value})
     assert f"{PREFIX}{name.upper()}=" in told
     assert expected in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("resolvers", "dns.example.org", "expected IPv4 addresses; 'dns.example.org' is none"),
+        ("resolvers", "127.0.0.53", "expected addresses that a container can reach"),
+        ("resolvers", "1.1.1.1,8.8.8.8,9.9.9.9,1.0.0.1", "at most 3 items"),
+        ("refused_networks", "8.8.8.8/24", "expected IPv4 networks such as 9.8.7.0/24"),
+        ("firewall", "maybe", "CHALLENGE_FIREWALL='maybe': expected 'on' or 'off'"),
+    ],
+)
+def test_what_a_firewall_cannot_be_told_is_refused(setting: str, value: str, expected: str) -> None:
+    said = complaint(**{setting: value})
+    assert f"CHALLENGE_{setting.upper()}=" in said
+    assert expected in said
+
+
+def test_no_resolver_at_all_is_a_choice() -> None:
+    assert load({"resolvers": ""}).resolvers == ()

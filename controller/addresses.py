@@ -1,0 +1,57 @@
+"""The settings that are lists of addresses: their types, and what is wrong with a value.
+
+Responsible for no more than reading them; what they are for is the setting's own text.
+"""
+
+import ipaddress
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+
+def _comma_separated(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _addresses(value: tuple[str, ...]) -> tuple[str, ...]:
+    for each in value:
+        try:
+            address = ipaddress.IPv4Address(each)
+        except ValueError:
+            raise ValueError(f"expected IPv4 addresses; {each!r} is none") from None
+        if address.is_loopback or address.is_unspecified or address.is_multicast:
+            raise ValueError(
+                f"expected addresses that a container can reach; {each} is its own there"
+            )
+    return value
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for each in value:
+        try:
+            ipaddress.IPv4Network(each)
+        except ValueError as error:
+            raise ValueError(f"expected IPv4 networks such as 9.8.7.0/24: {error}") from None
+    return value
+
+
+Resolvers = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_comma_separated),
+    AfterValidator(_addresses),
+    Field(max_length=3),  # resolv.conf(5), MAXNS
+]
+"""Addresses of name servers, as text; 3 at most."""
+
+Networks = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_comma_separated),
+    AfterValidator(_networks),
+    Field(max_length=200),
+]
+"""IPv4 networks, as text; 200 at most."""
