@@ -31,6 +31,10 @@ _MIB: Final = 2**20
 async def storage(work: Work) -> Result:
     """Stop an instance that is over a limit, and keep it stopped as long as its containers are."""
     services = work.services
+    if not work.containers:
+        if _told(work):
+            work.drop(conditions.LAUNCHED)  # of containers that are gone, with what they wrote
+        return DONE
     excess = services.storage.excess(work.uid, {state.id for state in work.containers})
     message = excess.message if excess else _told(work)
     if not message:
@@ -50,9 +54,9 @@ async def storage(work: Work) -> Result:
 
 
 def _told(work: Work) -> str:
-    """What an earlier process has found, of containers that are still there."""
+    """What was found before, perhaps by an earlier process; empty when nothing was."""
     launched = conditions.get(work.status.conditions, conditions.LAUNCHED)
-    if launched is None or launched.reason != reasons.STORAGE_EXCEEDED or not work.containers:
+    if launched is None or launched.reason != reasons.STORAGE_EXCEEDED:
         return ""
     return launched.message
 
