@@ -46,7 +46,9 @@ async def plans(node: World, *containers: dict[str, Any], **spec: Any) -> list[C
         {"name": chr(ord("a") + index), "image": "img:1"} | body
         for index, body in enumerate(containers)
     ]
-    work = node.work({"template": {"containers": named}} | spec)
+    mounted = {mount["name"] for body in named for mount in body.get("volumeMounts", ())}
+    volumes = [{"name": name, "emptyDir": {}} for name in sorted(mounted)]
+    work = node.work({"template": {"containers": named, "volumes": volumes}} | spec)
     await reserve.reserve(work)
     return await plan.plans(work)
 

@@ -83,6 +83,8 @@ async def test_an_instance_over_its_limit_is_stopped_whole_and_stays_so(node: Wo
     assert await storage.storage(work) == result
     work.containers = []
     assert await storage.storage(work) is DONE
+    node.found(work)
+    assert await storage.storage(work) is DONE, "new ones, which have written nothing yet"
 
 
 async def test_nothing_is_remembered_of_an_instance_that_is_gone(node: World) -> None:
