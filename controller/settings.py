@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from controller.addresses import Networks, Resolvers
+from controller.addresses import HostAddress, Networks, Resolvers
 from controller.api import values
 
 PREFIX = "CHALLENGE_"
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         "10000-29999",
         description="Host ports handed out, FIRST-LAST, both included.",
     )
-    interface: str = Field(
+    interface: HostAddress = Field(
         "0.0.0.0",
         description="IP address of the host on which instances' ports are bound.",
     )
@@ -214,14 +214,6 @@ class Settings(BaseSettings):
         if not 1 <= int(first) <= int(last) <= LAST_PORT:
             raise ValueError(f"expected 1 <= FIRST <= LAST <= {LAST_PORT}")
         return f"{int(first)}-{int(last)}"
-
-    @field_validator("interface")
-    @classmethod
-    def _ip_address(cls, value: str) -> str:
-        try:
-            return str(ipaddress.ip_address(value))
-        except ValueError:
-            raise ValueError("expected an IP address of this host, or 0.0.0.0") from None
 
     @field_validator("shared_subnets", "instance_subnets")
     @classmethod
