@@ -1,4 +1,4 @@
-"""The settings that are lists of addresses: their types, and what is wrong with a value.
+"""The settings that are addresses or lists of them: their types, and what is wrong with a value.
 
 Responsible for no more than reading them; what they are for is the setting's own text.
 """
@@ -14,6 +14,13 @@ def _comma_separated(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _host_address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address of this host, or 0.0.0.0") from None
 
 
 def _addresses(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -37,6 +44,9 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError(f"expected IPv4 networks such as 9.8.7.0/24: {error}") from None
     return value
 
+
+HostAddress = Annotated[str, AfterValidator(_host_address)]
+"""An IP address of this host, as text."""
 
 Resolvers = Annotated[
     tuple[str, ...],

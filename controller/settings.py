@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from controller.addresses import Networks, Resolvers
+from controller.addresses import HostAddress, Networks, Resolvers
 from controller.api import image_pattern, values
 from controller.container_settings import ContainerSettings
 
@@ -81,7 +81,7 @@ class Settings(ContainerSettings):
         "10000-29999",
         description="Host ports handed out, FIRST-LAST, both included.",
     )
-    interface: str = Field(
+    interface: HostAddress = Field(
         "0.0.0.0",
         description="IP address of the host on which instances' ports are bound.",
     )
@@ -187,7 +187,7 @@ class Settings(ContainerSettings):
         le=3600,
         description="Seconds after which another manager takes over from a silent one.",
     )
-    metrics_address: str = Field(
+    metrics_address: HostAddress = Field(
         "127.0.0.1",
         description="IP address of the host on which metrics are served, for CHALLENGE_METRICS_PORT"
         ". Any other than a loopback address has to be kept from instances by a firewall.",
@@ -236,14 +236,6 @@ class Settings(ContainerSettings):
         if not 1 <= int(first) <= int(last) <= LAST_PORT:
             raise ValueError(f"expected 1 <= FIRST <= LAST <= {LAST_PORT}")
         return f"{int(first)}-{int(last)}"
-
-    @field_validator("interface", "metrics_address")
-    @classmethod
-    def _ip_address(cls, value: str) -> str:
-        try:
-            return str(ipaddress.ip_address(value))
-        except ValueError:
-            raise ValueError("expected an IP address of this host, or 0.0.0.0") from None
 
     @field_validator("shared_subnets", "instance_subnets")
     @classmethod

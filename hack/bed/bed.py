@@ -18,7 +18,7 @@ from hack.bed.controllers import node_is_ready, spawn_controller
 from hack.bed.controlplane import ControlPlane, ControlPlaneState
 from hack.bed.engine import Engine, foreign_engine, own_engine
 from hack.bed.errors import BedError
-from hack.bed.foreign import claim_node, remove_agent_locks, remove_from_engine
+from hack.bed.foreign import claim_node, remove_agent_locks, remove_from_engine, remove_rules
 from hack.bed.image import import_echo_image
 from hack.bed.kubeconfig import Kubectl, copy_current, current_server
 from hack.bed.leftovers import processes_of_folder
@@ -263,6 +263,7 @@ class Bed:
                 engine = self.engine(node.number)
                 if not engine.owned:
                     remove_from_engine(engine.url, self.state.name)
+                    remove_rules(self.state.name)
                 engine.stop(has_namespace=links is not None)
                 remove_agent_locks(self.state.name, engine)
             if self.state.control_plane is not None:

@@ -1,6 +1,7 @@
 """How the controller is started on a node of a bed: its settings, and where it runs."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -64,8 +65,11 @@ def node_is_ready(kubectl: Kubectl, node: str, *, since: datetime) -> bool:
 def _settings(state: BedState, node: NodeState, kubeconfig: Path, name: str) -> dict[str, str]:
     # Below the cgroup of an engine of our own, which goes with it.
     cgroup = f"{node.engine.namespace}/challenges" if node.engine.namespace else "challenges"
+    # The rules of the machine itself are its administrator's to change.
+    guarded = node.engine.namespace is not None or os.geteuid() == 0
     return {
         "CHALLENGE_CGROUP_PARENT": cgroup,
+        "CHALLENGE_FIREWALL": "on" if guarded else "off",
         "CHALLENGE_KUBECONFIG": str(kubeconfig),
         "CHALLENGE_DOCKER_HOST": node.engine.url,
         "CHALLENGE_STATE_DIR": str(state.folder / "state" / name),

@@ -1,10 +1,12 @@
 """A bed's share of an engine that is not its own: its ports and networks, and what it leaves."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import docker.errors
 
+from controller.runtime import firewall
 from hack.bed.engine import Engine, EngineState, docker_client
 from hack.bed.errors import BedError
 from hack.bed.state import NodeState, every_bed
@@ -44,6 +46,13 @@ def remove_agent_locks(installation: str, engine: Engine) -> None:
     name = "*" if engine.owned else installation
     for lock in LOCKS.glob(f"challenge-controller-{name}-{safe}.lock") if safe else ():
         lock.unlink(missing_ok=True)
+
+
+def remove_rules(installation: str) -> None:
+    """Remove the firewall's rules that an installation's agent has left on this machine."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(firewall.FirewallFault):
+            firewall.remove(installation)
 
 
 def remove_from_engine(url: str, installation: str) -> None:

@@ -1,7 +1,8 @@
 """What instances leave on a node: containers, networks, volumes, firewall rules, held ports.
 
 Taken before and after, two of these tell whether anything leaked. The bridges that instances share
-are the node's own and stay while its agent runs, so they and their rules are left out.
+are the node's own and stay while its agent runs, so they and their rules are left out. The agent's
+own rules outlive it: they are there before, if it was up by then, and after.
 """
 
 import contextlib
@@ -63,7 +64,7 @@ def _rules(bed: Bed, shared: list[dict[str, Any]]) -> frozenset[str]:
     if namespace is None and os.geteuid() != 0:
         return frozenset()
     enter = ["nsenter", f"--net=/run/netns/{namespace}", "--"] if namespace else []
-    text = run(*enter, "iptables-save").stdout
+    text = "".join(run(*enter, f"{name}-save").stdout for name in ("iptables", "ip6tables"))
     names = [word for found in shared for word in _words(found)]
     return frozenset(
         re.sub(r"\[\d+:\d+\]", "", line)
