@@ -116,9 +116,9 @@ class PrePull:
         for wanted in self._wanted.values():
             self._queue.wake(_key(wanted.challenge))
 
-    async def stop(self) -> None:
-        """Start nothing more; pulls under way are dropped with their engine's client."""
-        await self._queue.stop(0)
+    async def stop(self, deadline: float = 0.0) -> None:
+        """Start nothing more, and wait at most ``deadline`` seconds for what is under way."""
+        await self._queue.stop(deadline)
 
     def _forget(self, uid: str) -> None:
         if known := self._wanted.pop(uid, None):

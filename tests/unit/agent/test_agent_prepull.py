@@ -105,7 +105,7 @@ def shelf(node: World, fake: FakeEngine) -> Shelf:
 async def ahead(node: World, shelf: Shelf) -> AsyncIterator[PrePull]:
     made = PrePull(node.services, Backoff(1.0, 300.0, NoJitter()))
     yield made
-    await made.stop()
+    await made.stop(5.0)
 
 
 def events(node: World) -> Events:
@@ -178,6 +178,7 @@ async def test_a_new_image_does_not_wait_for_the_old_ones_pull(
     ahead.observe(challenge(node, "web:1", generation=2), deleted=False)
     await until(lambda: ahead.images() == ["web:1"])
     fake.held.set()
+    await node.services.images.pull("docker.io/library/slow:1")  # to its end
 
 
 async def test_a_change_of_the_status_alone_pulls_nothing(

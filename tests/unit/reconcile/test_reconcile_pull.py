@@ -1,5 +1,6 @@
 """Images before a launch: allowed, with the passwords of the template, told by their digest."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -41,6 +42,14 @@ def put_secret(node: World) -> None:
     data = {KEY: base64.b64encode(json.dumps(auths).encode()).decode()}
     meta = {"name": "registry", "namespace": "team", "labels": {USE_LABEL: "true"}}
     node.cluster.put(SECRETS, {"metadata": meta, "type": TYPE, "data": data})
+
+
+async def _end(node: World, fake: FakeEngine, *images: str) -> None:
+    """Let the pulls that were held come to their end: there is no registry."""
+    pulls = [node.services.images.pull(f"docker.io/library/{image}") for image in images]
+    fake.held.set()
+    ended = await asyncio.gather(*pulls, return_exceptions=True)
+    assert {type(end) for end in ended} == {PullFailed}
 
 
 async def test_an_image_that_is_not_allowed_is_refused_with_what_is(node: World) -> None:
@@ -135,8 +144,7 @@ async def test_progress_is_shown_seldom_and_the_instance_looks_again_then(
     launched = conditions.get(work.status.conditions, conditions.LAUNCHED)
     assert launched is not None
     assert launched.reason == reasons.PULLING_IMAGE
-    fake.held.set()
-    await node.services.images.close()
+    await _end(node, fake, "img:1")
 
 
 async def test_the_status_tells_the_digest_that_runs_and_asks_the_engine_once(
@@ -191,5 +199,4 @@ async def test_all_images_of_an_instance_are_asked_for_at_once(
     result = await pull(node.work({"template": made}))
     assert isinstance(result, Waiting)
     assert result.message == "Pulling img:1, other:1"
-    fake.held.set()
-    await node.services.images.close()
+    await _end(node, fake, "img:1", "other:1")
