@@ -101,7 +101,9 @@ def test_an_engine_that_goes_away_and_comes_back_loses_no_instance(
     world.wait("Ready", "meanwhile")
     until(lambda: world.running_containers("through"), lambda seen: seen == 1)
     world.wait("Ready", "through")
-    assert world.get("through")["status"]["ports"] == before
+    after = world.get("through")["status"]
+    assert after["ports"] == before
+    assert after["containers"][0].get("restartCount", 0) == 0, "it has not ended by itself"
     world.answers("through")
 
 
