@@ -12,7 +12,7 @@ from controller.reconcile import identity, volumes
 from controller.reconcile.queue import Key
 from controller.reconcile.services import Services
 from controller.reconcile.work import Work
-from controller.runtime import labels
+from controller.runtime import containers, labels
 from controller.runtime import volumes as engine_volumes
 from controller.runtime.containers import Mount
 from controller.runtime.folders import Folder, FolderOwner
@@ -36,16 +36,30 @@ async def look_up(work: Work) -> tuple[Folder, ...]:
 async def prepare(work: Work) -> None:
     """Make the instance's folder anew, unless a launch goes on whose containers have mounted it.
 
-    Nothing is done for an instance that mounts nothing. Raises FolderFault.
+    Nothing is done for an instance that mounts nothing. Raises FolderFault, EngineUnavailable.
     """
     if not work.folders and not volumes.mounted(work):
         return
     folders, meta = work.services.folders, work.instance.metadata
-    if work.containers and folders.path(work.uid).exists():
+    if folders.path(work.uid).exists() and await _in_use(work.services, work.uid):
         return
     owner = FolderOwner(work.uid, meta.namespace, meta.name)
     await asyncio.to_thread(folders.create, owner, work.folders)
     work.services.volume_limits.renew(work.uid)
+
+
+async def _in_use(services: Services, uid: str) -> bool:
+    """Whether containers have mounted the folder, or may be doing so; asked as late as can be.
+
+    One that runs on in a folder that was removed would have no flag, and nobody to share with.
+    """
+    if services.engine.pending_below(labels.network_name(uid)):
+        return True
+    return bool(
+        await containers.list_containers(
+            services.engine, installation=services.settings.installation, uid=uid
+        )
+    )
 
 
 async def remove(services: Services, uid: str) -> None:

@@ -100,10 +100,12 @@ def usage(limits: list[Limit]) -> list[Usage]:
     return found
 
 
-async def keep_sampling(limits: VolumeLimits, wake: Callable[[str], object]) -> None:
-    """Look every 10 s until cancelled, and wake the instances that are over a limit."""
+async def keep_sampling(
+    limits: VolumeLimits, wake: Callable[[str], object], *, period: float = PERIOD
+) -> None:
+    """Look every ``period`` seconds until cancelled, and wake the instances over a limit."""
     while True:
-        await asyncio.sleep(PERIOD)
+        await asyncio.sleep(period)
         async for uid in limits.sample():
             wake(uid)
 

@@ -70,7 +70,6 @@ def shell(name: str = "shell", script: str = "sleep 600", **fields: Any) -> Obje
 
 
 def mount(name: str, path: str, **fields: Any) -> Object:
-    """A volumeMount."""
     return {"name": name, "mountPath": path} | fields
 
 
@@ -85,7 +84,6 @@ def secret(name: str, value: str, **marks: str) -> Object:
 
 
 def config_map(name: str, **data: str) -> Object:
-    """A ConfigMap."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 

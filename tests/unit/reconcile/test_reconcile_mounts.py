@@ -2,6 +2,7 @@
 
 import base64
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 
 from controller.cluster.client import CONFIG_MAPS, SECRETS
 from controller.cluster.references import USE_LABEL, ReferenceMissing
-from controller.reconcile import launch, mounts, plan, reserve, teardown, volumes
+from controller.reconcile import launch, mounts, plan, reserve, teardown
 from controller.reconcile.queue import Key
 from controller.reconcile.result import Failed
 from controller.reconcile.work import Work
 from controller.runtime import labels
 from controller.runtime.containers import ContainerPlan, Mount
+from controller.runtime.errors import OutcomeUnknown
 from controller.runtime.folders import FolderOwner, Folders
 from controller.settings import load
 from tests.unit.reconcile.world import UID, World
@@ -218,10 +220,17 @@ async def test_a_new_attempt_is_clean_and_one_that_goes_on_keeps_what_there_is(
     await mounts.prepare(work)
     file.touch()
     served.engine.states = {"c0": "running"}
-    served.found(work)
     await mounts.prepare(work)
     assert file.exists(), "a container that runs has it mounted"
-    work.containers = []
+    served.engine.states = {}
+    name, answered = labels.container_name(UID, "c0"), threading.Event()
+    engine = served.services.engine
+    with pytest.raises(OutcomeUnknown):
+        await engine.call(lambda _: answered.wait(), effect=True, name=name, timeout=0.05)
+    await mounts.prepare(work)
+    assert file.exists(), "one that is being started may have it mounted"
+    answered.set()
+    await engine.settled(name)
     await mounts.prepare(work)
     assert not file.exists()
 
@@ -281,18 +290,3 @@ async def test_what_is_left_of_nobody_known_is_found(served: World) -> None:
     await mounts.remove(served.services, "bare")
     assert served.engine.kept == {}
     assert served.services.strays == {"running"}
-
-
-def test_each_volume_on_disk_that_is_mounted_has_a_limit(served: World) -> None:
-    listed = [
-        {"name": "data", "emptyDir": {"sizeLimit": "1Mi"}},
-        {"name": "free", "emptyDir": {}},
-        {"name": "memory", "emptyDir": {"sizeLimit": "1Mi", "medium": "Memory"}},
-        {"name": "unused", "emptyDir": {"sizeLimit": "1Mi"}},
-    ]
-    names = ("data", "free", "memory")
-    each = {"volumeMounts": [{"name": n, "mountPath": f"/{n}"} for n in names]}
-    assert volumes.disk_limits(work_for(served, each, volumes=listed)) == {
-        "data": 2**20,
-        "free": 2**30,
-    }

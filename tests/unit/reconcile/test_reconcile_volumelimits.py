@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controller.api import conditions
-from controller.reconcile import teardown, volumelimits
+from controller.reconcile import teardown, volumelimits, volumes
 from controller.reconcile.result import DONE, Failed
 from controller.reconcile.storage import storage
 from controller.reconcile.volumelimits import Limit, VolumeLimits
@@ -117,13 +117,10 @@ async def test_what_cannot_be_measured_is_over_its_limit(
     assert "Volume data holds more than 0 files" in limits.exceeded(UID)
 
 
-async def test_those_over_a_limit_are_woken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_those_over_a_limit_are_woken(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 2 * LIMIT)
     limits, woken = VolumeLimits(), []
     limits.watch(UID, [Limit("data", tmp_path, LIMIT)])
-    monkeypatch.setattr(volumelimits, "PERIOD", 0)
 
     class Woken(Exception):
         pass
@@ -133,5 +130,20 @@ async def test_those_over_a_limit_are_woken(
         raise Woken
 
     with pytest.raises(Woken):
-        await volumelimits.keep_sampling(limits, wake)
+        await volumelimits.keep_sampling(limits, wake, period=0)
     assert woken == [UID]
+
+
+def test_each_volume_on_disk_that_is_mounted_has_a_limit(node: World) -> None:
+    wanted = template()
+    wanted["containers"][0]["volumeMounts"] += [
+        {"name": name, "mountPath": f"/{name}"} for name in ("free", "memory")
+    ]
+    memory = {"sizeLimit": "1Mi", "medium": "Memory"}
+    wanted["volumes"] += [
+        {"name": "free", "emptyDir": {}},
+        {"name": "memory", "emptyDir": memory},
+        {"name": "unused", "emptyDir": {"sizeLimit": "1Mi"}},
+    ]
+    limits = volumes.disk_limits(node.work({"template": wanted}))
+    assert limits == {"data": LIMIT, "free": 2**30}
