@@ -1,12 +1,13 @@
 """`challenge-controller firewall`: what an operator sees without touching the kernel."""
 
 import os
+import shutil
 
 import pytest
 from click.testing import CliRunner
 
 from controller.__main__ import main
-from controller.runtime import firewall, rules
+from controller.runtime import rules
 from controller.settings import PREFIX
 
 
@@ -41,7 +42,7 @@ def test_what_prevents_it_is_one_line(command: str, monkeypatch: pytest.MonkeyPa
     def nothing(_program: str, **_: object) -> None:
         return None
 
-    monkeypatch.setattr(firewall.shutil, "which", nothing)
+    monkeypatch.setattr(shutil, "which", nothing)
     done = CliRunner().invoke(main, ["firewall", command, "--installation", "nobody"])
     if command == "remove":
         assert done.exit_code == 0
