@@ -6,9 +6,9 @@ is called in: the engine's.
 """
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,8 +19,6 @@ from controller.runtime import labels, rules
 from controller.runtime.firewall import Firewall, FirewallFault
 from controller.runtime.rules import Chain
 from controller.settings import Settings, SettingsError, load
-
-_LINKS = Path("/sys/class/net")
 
 
 @click.group("firewall")
@@ -68,7 +66,8 @@ def apply(**flags: Any) -> None:
 def remove(*, force: bool, **flags: Any) -> None:
     """Take the rules away, for good: when the controller is uninstalled."""
     settings = _settings(flags)
-    bridges = sorted(link.name for link in _LINKS.glob(f"{labels.bridges(settings.installation)}*"))
+    begin = labels.bridges(settings.installation)
+    bridges = sorted(name for _, name in socket.if_nameindex() if name.startswith(begin))
     if bridges and not force:
         raise click.ClickException(
             f"Networks of installation {settings.installation} are still there, and nothing would "

@@ -63,7 +63,7 @@ class FirewallKeeper:
         self._changed = changed
         self._firewall = Firewall(services.settings.installation)
         self._known: dict[str, frozenset[IPv4Network]] = {}
-        self._first = True
+        self._in_force: Policy | None = None
 
     async def run(self) -> None:
         """Look after the firewall until cancelled; the first look is with the engine's."""
@@ -88,18 +88,20 @@ class FirewallKeeper:
             self._restored()
 
     async def _problem(self) -> Waiting | None:
+        if self._services.settings.firewall == "on":
+            try:
+                await self._ensure(await self._policy())
+            except FirewallFault as fault:
+                return Waiting(reasons.FIREWALL_UNAVAILABLE, fault.message, RETRY)
         if networks.bridge_nf_disabled():
             return Waiting(reasons.BRIDGE_FILTER_OFF, networks.BRIDGE_NF_MISSING, RETRY)
-        if self._services.settings.firewall == "off":
-            return None
-        try:
-            done = await self._firewall.ensure(await self._policy())
-        except FirewallFault as fault:
-            return Waiting(reasons.FIREWALL_UNAVAILABLE, fault.message, RETRY)
-        if done and not self._first:
-            logger.warning("The firewall's rules were not as they were left: put back")
-        self._first = False
         return None
+
+    async def _ensure(self, wanted: Policy) -> None:
+        done = await self._firewall.ensure(wanted)
+        if done and wanted == self._in_force:
+            logger.warning("The firewall's rules were not as they were left: put back")
+        self._in_force = wanted
 
     async def _policy(self) -> Policy:
         hosts = (urlsplit(self._server).hostname or "", self._services.address())
