@@ -105,6 +105,8 @@ def machine(links: NetworkState, node: int, addresses: Sequence[str]) -> Iterato
         run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         run("ip", "link", "set", link, "master", links.bridge, "up")
         within = ("ip", "-n", namespace)
+        # The node remembers for a while who had the address in an earlier test.
+        run(*within, "link", "set", "eth0", "address", "02:00:00:00:00:c8")
         run(*within, "addr", "add", f"{own}/{links.subnet.prefixlen}", "dev", "eth0")
         for device in ("lo", "eth0"):
             run(*within, "link", "set", device, "up")
