@@ -115,6 +115,13 @@ class Settings(ContainerSettings):
         description="IPv4 networks that instances with egress Internet must not reach besides "
         "private ones, comma-separated: public addresses of your own machines.",
     )
+    spare_networks: int = Field(
+        16,
+        ge=0,
+        le=1000,
+        description="Clean networks of multi-container instances that are kept for the next ones; "
+        "0 removes each with its instance.",
+    )
     concurrent_launches: Annotated[int | Literal["auto"], Field(union_mode="left_to_right")] = (
         Field(
             2,

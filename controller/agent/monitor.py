@@ -116,6 +116,7 @@ class EngineMonitor:
                 logger.info("Docker engine %s answers", self.info.version if self.info else "")
                 services.engine_problem = ""
                 services.bridges.forget()
+                services.own_networks.forget()
                 self._looked.set()
                 self._returned()
                 self._changed()

@@ -13,6 +13,7 @@ from controller.cluster.errors import ApiError
 from controller.ledger import Instance, Ledger, LedgerError, cmgr
 from controller.reconcile import mounts
 from controller.reconcile.queue import Key, WorkQueue
+from controller.reconcile.release import collect
 from controller.reconcile.services import Services
 from controller.runtime import containers, labels
 from controller.runtime.containers import ContainerState
@@ -39,6 +40,7 @@ async def resync(services: Services, queue: WorkQueue) -> None:
             queue.wake(_key(read))
     if lifted := await asyncio.to_thread(cmgr.lift_bindable, services.ledger):
         logger.info("Took %d ports into use that cmgr has given up", len(lifted))
+    await collect(services)
     left = await mounts.left(services, rows.keys() | objects.keys())
     gone = (rows.keys() | running.keys() | left.keys()) - objects.keys()
     for uid in gone:

@@ -38,6 +38,7 @@ from controller.reconcile.gate import Gate
 from controller.reconcile.instance import InstanceReconciler
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
+from controller.reconcile.ownnetworks import OwnNetworks
 from controller.reconcile.queue import Backoff, Key, WorkQueue
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
@@ -129,6 +130,7 @@ class _Agent:
                 stall_timeout=settings.pull_stall_timeout,
             ),
             bridges=SharedBridges(engine, settings),
+            own_networks=OwnNetworks(engine, settings),
             gate=Gate(
                 settings.launches, wake, unanswered=lambda: engine.unanswered, observer=metrics
             ),

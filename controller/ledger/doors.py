@@ -3,7 +3,7 @@
 Responsible, like the rest of the door, for one transaction a call; see `ledger`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 
 from controller.ledger import instances, ports, slots, subnets
@@ -93,15 +93,24 @@ class SlotDoor(LedgerReader):
 class SubnetDoor(LedgerReader):
     """Allocating, adopting and freeing subnets."""
 
-    def allocate_subnet(self, uid: str, *, pool: IPv4Network, prefix: int, now: int) -> IPv4Network:
+    def allocate_subnet(
+        self,
+        uid: str,
+        *,
+        pool: IPv4Network,
+        prefix: int,
+        now: int,
+        prefer: Sequence[IPv4Network] = (),
+    ) -> IPv4Network:
         """A free subnet of the pool with that prefix length, the same again for the same owner.
 
-        `uid` is an instance's, or a name of the caller's for a network without an instance. A
-        subnet just freed comes last. Raises SubnetsExhausted, LedgerConflict when the owner has one
+        `uid` is an instance's, or a name of the caller's for a network without an instance. The
+        first of `prefer` that is free is taken before any other, else one just freed comes last.
+        Raises SubnetsExhausted, LedgerConflict when the owner has one
         of another length, and ValueError for a length that the pool cannot hold.
         """
         with self._connection.write as db:
-            return subnets.allocate(db, uid, pool=pool, prefix=prefix, now=now)
+            return subnets.allocate(db, uid, pool=pool, prefix=prefix, now=now, prefer=prefer)
 
     def adopt_subnet(self, uid: str, *, pool: IPv4Network, subnet: IPv4Network, now: int) -> None:
         """Record a subnet that a network of this owner has already.

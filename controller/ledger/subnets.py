@@ -5,6 +5,7 @@ inside a transaction of its caller and never commits. Subnets never overlap, wha
 prefix lengths they were asked for with.
 """
 
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 
 from sqlite_utils import Database
@@ -27,22 +28,32 @@ WHERE first = (SELECT max(first) FROM subnets WHERE first <= :last) AND last >= 
 """
 
 
-def allocate(db: Database, owner: str, *, pool: IPv4Network, prefix: int, now: int) -> IPv4Network:
-    """The owner's subnet of the pool, a new one unless it has one.
+def allocate(
+    db: Database,
+    owner: str,
+    *,
+    pool: IPv4Network,
+    prefix: int,
+    now: int,
+    prefer: Sequence[IPv4Network] = (),
+) -> IPv4Network:
+    """The owner's subnet of the pool, or a new one: the first of the preferred that is free.
 
     Raises ValueError for a prefix length that the pool cannot hold, LedgerConflict when the owner
     has one of another length, and SubnetsExhausted.
     """
     if not pool.prefixlen <= prefix <= 30:
         raise ValueError(f"prefix /{prefix}: expected /{pool.prefixlen} to /30 in {pool}")
-    row = db.execute(
-        "SELECT first, last FROM subnets WHERE owner = ? AND pool = ?", [owner, str(pool)]
-    ).fetchone()
-    if row is not None:
-        held = _network(*row)
-        if held.prefixlen != prefix:
-            raise LedgerConflict(f"{owner} holds {held} of {pool}: a /{prefix} was asked for")
-        return held
+    known = held(db, owner, pool=pool)
+    if known is not None:
+        if known.prefixlen != prefix:
+            raise LedgerConflict(f"{owner} holds {known} of {pool}: a /{prefix} was asked for")
+        return known
+    for wanted in prefer:
+        if wanted.prefixlen == prefix and wanted.subnet_of(pool) and not _is_taken(db, wanted):
+            low, high = int(wanted.network_address), int(wanted.broadcast_address)
+            _insert(db, owner, pool=pool, first=low, last=high, now=now)
+            return wanted
     size = 1 << (32 - prefix)
     first = _search(db, pool, size)
     if first is None:
@@ -54,6 +65,19 @@ def allocate(db: Database, owner: str, *, pool: IPv4Network, prefix: int, now: i
         [str(pool), first + size],
     )
     return _network(first, first + size - 1)
+
+
+def _is_taken(db: Database, subnet: IPv4Network) -> bool:
+    first, last = int(subnet.network_address), int(subnet.broadcast_address)
+    return db.execute(_TAKEN_AT, {"first": first, "last": last}).fetchone() is not None
+
+
+def held(db: Database, owner: str, *, pool: IPv4Network) -> IPv4Network | None:
+    """The owner's subnet of the pool, None when it has none."""
+    row = db.execute(
+        "SELECT first, last FROM subnets WHERE owner = ? AND pool = ?", [owner, str(pool)]
+    ).fetchone()
+    return None if row is None else _network(*row)
 
 
 def _search(db: Database, pool: IPv4Network, size: int) -> int | None:

@@ -4,19 +4,13 @@ Single containers share bridges on which no container reaches another; an instan
 one that may send raw packets, gets a small network of its own. Knows nothing of ports.
 """
 
-import ipaddress
-from typing import Final
-
 from controller.ledger import Ledger
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.isolation import wants_net_raw
-from controller.reconcile.services import Services
+from controller.reconcile.ownnetworks import PREFIX
 from controller.reconcile.work import Work
 from controller.runtime import networks
 from controller.runtime.errors import EngineError
-
-INSTANCE_PREFIX: Final = 27
-"""29 addresses: 10 containers and some to spare."""
 
 
 async def network(work: Work) -> str:
@@ -31,23 +25,19 @@ async def network(work: Work) -> str:
         if not networks.bridge_nf_enabled():
             raise EngineError(0, networks.BRIDGE_NF_MISSING)
         return name
-    subnet = await _subnet(work.services, work.uid, work.services.settings.instance_subnets)
-    return await networks.ensure_instance_network(
-        work.services.engine, work.owner, subnet, egress=egress
+    services = work.services
+    subnet = await services.book(
+        Ledger.allocate_subnet,
+        work.uid,
+        pool=services.own_networks.pool,
+        prefix=PREFIX,
+        now=milliseconds(services.clock.now()),
+        prefer=services.own_networks.preferred(egress),
     )
+    return await services.own_networks.take(work.owner, subnet, egress)
 
 
 def shares_bridge(work: Work) -> bool:
     """Whether the instance needs no network of its own."""
     containers = work.template.containers
     return len(containers) == 1 and not wants_net_raw(containers[0])
-
-
-async def _subnet(services: Services, uid: str, pool: str) -> ipaddress.IPv4Network:
-    return await services.book(
-        Ledger.allocate_subnet,
-        uid,
-        pool=ipaddress.IPv4Network(pool),
-        prefix=INSTANCE_PREFIX,
-        now=milliseconds(services.clock.now()),
-    )

@@ -166,9 +166,10 @@ async def _run(work: Work, container: ContainerPlan, network: str) -> None:
             raise
         bridges.full(network)
     except NotFound as missing:
-        if not attach.shares_bridge(work) or "network" not in missing.message:
+        if "network" not in missing.message:
             raise
         bridges.forget()
+        services.own_networks.lost(work.uid)
     network = await attach.network(work)
     await storage.launch(services, work.owner, container, network)
 
@@ -209,7 +210,7 @@ async def _failed(work: Work, reason: str, message: str, *, at_least: float = 0.
 
 def _unanswered(work: Work) -> bool:
     """Whether the engine has not answered a call on one of the containers; its answer wakes us."""
-    pending = work.services.engine.pending_below(labels.network_name(work.uid))
+    pending = work.services.pending(work.uid)
     if pending:
         work.services.unanswered.setdefault(work.uid)
     return pending

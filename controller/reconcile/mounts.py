@@ -53,7 +53,7 @@ async def _in_use(services: Services, uid: str) -> bool:
 
     One that runs on in a folder that was removed would have no flag, and nobody to share with.
     """
-    if services.engine.pending_below(labels.network_name(uid)):
+    if services.pending(uid):
         return True
     return bool(
         await containers.list_containers(

@@ -1,9 +1,11 @@
 """Release: ports, subnet and row of a removed instance go back to the ledger."""
 
+import asyncio
 import logging
 
 from controller.ledger import Ledger
 from controller.reconcile import teardown
+from controller.reconcile.ownnetworks import owners
 from controller.reconcile.result import DONE, Result
 from controller.reconcile.services import Services
 from controller.runtime.errors import RuntimeFault
@@ -26,7 +28,7 @@ async def release(services: Services, uid: str) -> Result:
 
 
 async def tidy(services: Services) -> None:
-    """Remove the shared bridges when the node has no instance left; next time, if it fails."""
+    """Remove all networks when the node has no instance left; next time, if it fails."""
     if services.seen:
         return
     left = await services.book(Ledger.uids)
@@ -34,5 +36,13 @@ async def tidy(services: Services) -> None:
         return
     try:
         await services.bridges.tidy()
+        await collect(services, keep=False)
     except RuntimeFault as error:
-        logger.warning("Cannot remove the shared bridges: %s", error.message)
+        logger.warning("Cannot remove the networks that nobody uses: %s", error.message)
+
+
+async def collect(services: Services, *, keep: bool = True) -> None:
+    """Look for networks of instances that are gone; raises RuntimeFault, LedgerError."""
+    own = services.own_networks
+    known = await asyncio.to_thread(owners, services.ledger, own.pool)
+    await own.collect(known, keep=keep)

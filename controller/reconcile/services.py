@@ -20,6 +20,7 @@ from controller.reconcile.clock import Clock, SystemClock
 from controller.reconcile.gate import Gate
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
+from controller.reconcile.ownnetworks import OwnNetworks
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.result import Waiting
 from controller.reconcile.storagewatch import StorageWatch
@@ -51,6 +52,7 @@ class Services:
     engine: Engine
     images: Images
     bridges: SharedBridges
+    own_networks: OwnNetworks
     gate: Gate
     readiness: Readiness
     attempts: Attempts
@@ -104,11 +106,18 @@ class Services:
         if self.engine_problem:
             raise EngineUnavailable(self.engine_problem)
 
+    def pending(self, uid: str) -> bool:
+        """Whether the engine has not answered a call on what is the instance's alone."""
+        network = self.own_networks.name_of(uid)
+        return self.engine.pending_below(labels.name_prefix(uid)) or (
+            network is not None and self.engine.pending(network)
+        )
+
     def answered(self, name: str) -> None:
         """The engine has answered a call, on that name, that had outlived its slot."""
         self.gate.kick()
         for uid in list(self.unanswered):
-            if name.startswith(labels.network_name(uid)):
+            if name.startswith(labels.name_prefix(uid)) or name == self.own_networks.name_of(uid):
                 del self.unanswered[uid]
                 self.attempts.due(uid)
                 self.wake(uid)

@@ -4,7 +4,6 @@ Only instances that this cluster knows, on this node, whose containers the engin
 over, on the ports that their status tells. It changes nothing but the ledger.
 """
 
-import ipaddress
 import logging
 
 from controller.api.instance import ChallengeInstance
@@ -12,7 +11,8 @@ from controller.cluster.client import INSTANCES
 from controller.ledger import Instance, Ledger
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.services import Services
-from controller.runtime import containers, networks
+from controller.runtime import containers, labels, networks
+from controller.runtime.containers import ContainerState
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ async def rebuild(services: Services) -> None:
         )
     now = milliseconds(services.clock.now())
     problems = await services.book(Ledger.restore, rows, now=now)
-    await _adopt_subnets(services, {row.uid for row in rows}, now)
+    await _adopt_subnets(services, {row.uid for row in rows}, found, now)
     logger.warning(
         "The ledger %s is new: took over %d instances that run here",
         services.ledger.path,
@@ -56,15 +56,21 @@ async def rebuild(services: Services) -> None:
         logger.warning("Not taken over: %s", problem.detail)
 
 
-async def _adopt_subnets(services: Services, uids: set[str], now: int) -> None:
-    settings = services.settings
-    pool = ipaddress.IPv4Network(settings.instance_subnets)
+async def _adopt_subnets(
+    services: Services, uids: set[str], found: list[ContainerState], now: int
+) -> None:
+    """Note whose networks are whose: a network is its containers' instance's."""
+    settings, pool = services.settings, services.own_networks.pool
+    users = {state.network: state.uid for state in found}
     for network in await networks.list_networks(
         services.engine, installation=settings.installation, node=settings.node_name
     ):
-        if network.uid in uids and network.subnet and network.subnet.subnet_of(pool):
+        owner = users.get(network.name)
+        if network.kind != labels.KIND_INSTANCE or owner not in uids or network.subnet is None:
+            continue
+        if network.subnet.subnet_of(pool):
             await services.book(
-                Ledger.adopt_subnet, network.uid, pool=pool, subnet=network.subnet, now=now
+                Ledger.adopt_subnet, owner, pool=pool, subnet=network.subnet, now=now
             )
 
 

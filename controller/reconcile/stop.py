@@ -10,7 +10,7 @@ from controller.api import reasons
 from controller.reconcile import gate, teardown
 from controller.reconcile.result import DONE, Result, Waiting
 from controller.reconcile.services import Services
-from controller.runtime import containers, labels
+from controller.runtime import containers
 from controller.runtime.containers import ContainerState
 from controller.runtime.errors import NotFound
 
@@ -24,14 +24,14 @@ async def stop(services: Services, uid: str, grace: float | None) -> Result:
     Without one, the containers' own is asked for: they were made with it.
     """
     services.readiness.forget(uid)
-    if services.engine.pending_below(labels.network_name(uid)):
+    if services.pending(uid):
         message = "The engine has not answered an earlier call on its containers"
         services.unanswered.setdefault(uid)
         return Waiting(reasons.DELETING, message, UNANSWERED_RETRY)
     found = await teardown.existing(services, uid)
     if left := await _graceful(services, uid, found, grace):
         return Waiting(reasons.DELETING, "Its containers have been asked to end", left)
-    if found or await teardown.has_network(services, uid):
+    if found or services.own_networks.holds(uid):
         if not services.gate.request(uid, gate.Work.REMOVAL):
             return Waiting(reasons.DELETING, "In the queue for its removal")
         try:

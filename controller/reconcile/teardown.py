@@ -10,7 +10,7 @@ from controller.reconcile import mounts
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.services import Services
 from controller.reconcile.work import Work
-from controller.runtime import containers, labels, networks
+from controller.runtime import containers
 from controller.runtime.containers import ContainerState
 from controller.runtime.errors import OutcomeUnknown
 
@@ -22,21 +22,15 @@ async def existing(services: Services, uid: str) -> list[ContainerState]:
     )
 
 
-async def has_network(services: Services, uid: str) -> bool:
-    """Whether the engine has a network of this instance's own, or may be making one."""
-    name = labels.network_name(uid)
-    return services.engine.pending(name) or await networks.exists(services.engine, name)
-
-
 async def remove(services: Services, uid: str, found: list[ContainerState]) -> None:
-    """Remove the containers found, and the instance's own network if it has one.
+    """Remove the containers found, and give the instance's own network back if it has one.
 
     Returns when the engine has confirmed it. Raises RuntimeFault; what is left then is found again
     by the next try.
     """
     for state in found:
         await containers.remove(services.engine, state.name, stop_timeout=0)
-    await networks.remove_network(services.engine, labels.network_name(uid))
+    await services.own_networks.give_back(uid)
 
 
 async def free(services: Services, uid: str) -> None:
@@ -45,11 +39,12 @@ async def free(services: Services, uid: str) -> None:
     To be called when its containers are gone. Raises RuntimeFault; OutcomeUnknown while a call is
     under way that may yet make the engine hold them.
     """
-    if services.engine.pending_below(labels.network_name(uid)):
+    if services.pending(uid):
         raise OutcomeUnknown("The engine has not answered an earlier call on its containers")
     await mounts.remove(services, uid)
     services.bridges.discard(uid)
     await services.book(Ledger.release, uid, now=milliseconds(services.clock.now()))
+    services.own_networks.lost(uid)
 
 
 async def release(work: Work) -> None:
@@ -71,6 +66,6 @@ async def undo(work: Work, names: list[str]) -> None:
     services = work.services
     for name in names:  # one after the other: the launch has one slot
         await containers.remove(services.engine, name, stop_timeout=0)
-    await networks.remove_network(services.engine, labels.network_name(work.uid))
+    await services.own_networks.remove(work.uid)
     await release(work)
     work.containers = []

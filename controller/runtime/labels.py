@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 PREFIX = "challenge-controller.io/"
 INSTALLATION = PREFIX + "installation"
@@ -85,12 +86,21 @@ def container_name(uid: str, container: str) -> str:
     return _checked(f"{NAME_PREFIX}{uid}-{container}")
 
 
-def network_name(uid: str) -> str:
-    """The engine's name of an instance's own network.
+def name_prefix(uid: str) -> str:
+    """How the engine's names of an instance's containers and volumes begin.
 
     Raises ValueError when the uid gives no name that the engine admits.
     """
     return _checked(f"{NAME_PREFIX}{uid}")
+
+
+def own_network_name(installation: str, subnet: IPv4Network, egress: str = EGRESS_NONE) -> str:
+    """The engine's name of a network that one instance has to itself, as long as it has the subnet.
+
+    Raises ValueError when the installation gives no name that the engine admits.
+    """
+    word = "own-internet" if egress == EGRESS_INTERNET else "own"
+    return _checked(f"{NAME_PREFIX}{installation}-{word}-{subnet.network_address}")
 
 
 def volume_name(uid: str, volume: str) -> str:

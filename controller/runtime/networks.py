@@ -17,7 +17,7 @@ from docker import types
 from controller.runtime import labels
 from controller.runtime.engine import Engine
 from controller.runtime.errors import Conflict, EngineError, NotFound
-from controller.runtime.labels import Owner, bridge_name, network_name
+from controller.runtime.labels import Owner, bridge_name
 
 _OPTION = "com.docker.network.bridge."
 _IN_USE = "has active endpoints"
@@ -38,30 +38,35 @@ BRIDGE_NF_MISSING = (
 
 @dataclass(frozen=True)
 class NetworkState:
-    """A network of ours. `uid` is None of a shared one; `subnet` of one that has none."""
+    """A network of ours; `subnet` is None of one that has none."""
 
     id: str
     name: str
     kind: str
     node: str
-    uid: str | None
+    egress: str
     subnet: IPv4Network | None
     labels: Mapping[str, str]
 
 
-async def ensure_instance_network(
+async def ensure_own_network(
     engine: Engine, owner: Owner, subnet: IPv4Network, *, egress: str = labels.EGRESS_NONE
 ) -> str:
-    """The instance's own network, where its containers find each other by name; returns its name.
+    """A network for one instance's containers, which find each other by name; returns its name.
 
-    One that is there is adopted if labels and subnet are these, else removed and made anew.
-    Raises SubnetTaken, NetworkExhausted, EngineError, EngineUnavailable, OutcomeUnknown.
+    The name tells the subnet; whose the subnet is, is the caller's book. One that is there is
+    adopted if labels and subnet are these and no container of another instance is on it, else it is
+    removed and made anew. Raises SubnetTaken, NetworkExhausted, EngineError, EngineUnavailable,
+    OutcomeUnknown.
     """
-    marks = owner.labels() | {
+    marks = {
+        labels.INSTALLATION: owner.installation,
+        labels.NODE: owner.node,
         labels.NETWORK_KIND: labels.KIND_INSTANCE,
         labels.NETWORK_EGRESS: egress,
     }
-    return await _ensure(engine, network_name(owner.uid), subnet, marks)
+    name = labels.own_network_name(owner.installation, subnet, egress)
+    return await _ensure(engine, name, subnet, marks, only=labels.name_prefix(owner.uid))
 
 
 async def ensure_shared_network(
@@ -76,7 +81,7 @@ async def ensure_shared_network(
     """A network for many instances of one container, none of which reaches another.
 
     They are kept apart by the bridge's own rules, which count only where `bridge_nf_enabled`.
-    Returns its name. Raises what `ensure_instance_network` raises.
+    Returns its name. Raises what `ensure_own_network` raises.
     """
     marks = {
         labels.INSTALLATION: installation,
@@ -164,7 +169,29 @@ def _bridge_nf() -> str:
         return ""
 
 
-async def _ensure(engine: Engine, name: str, subnet: IPv4Network, marks: dict[str, str]) -> str:
+async def is_clean(engine: Engine, name: str) -> bool:
+    """Whether the network is there with no container on it. Raises EngineUnavailable."""
+    try:
+        return not await _connected(engine, name)
+    except NotFound:
+        return False
+
+
+async def _connected(engine: Engine, name: str) -> list[str]:
+    """The names of the containers that have an end of the network; raises NotFound."""
+    found = await engine.call(lambda client: client.inspect_network(name), effect=False)
+    return [end.get("Name", "") for end in (found.get("Containers") or {}).values()]
+
+
+async def _ensure(
+    engine: Engine,
+    name: str,
+    subnet: IPv4Network,
+    marks: dict[str, str],
+    *,
+    only: str | None = None,
+) -> str:
+    """Make or adopt; with `only`, containers whose names begin otherwise must not be on it."""
     kind, egress = marks[labels.NETWORK_KIND], marks[labels.NETWORK_EGRESS]
     link = bridge_name(marks[labels.INSTALLATION], kind, egress, name)
 
@@ -190,12 +217,25 @@ async def _ensure(engine: Engine, name: str, subnet: IPv4Network, marks: dict[st
         except Conflict as refused:
             conflict = refused
         present = await _named(engine, name)
-        if len(present) == 1 and _fits(_state(present[0]), subnet, marks):
+        if (
+            len(present) == 1
+            and _fits(_state(present[0]), subnet, marks)
+            and not await _has_others(engine, name, only)
+        ):
             return name
         if any(each["Labels"].get(labels.INSTALLATION) is None for each in present):
             raise conflict
         await remove_network(engine, name)
     raise conflict
+
+
+async def _has_others(engine: Engine, name: str, only: str | None) -> bool:
+    if only is None:
+        return False
+    try:
+        return any(not end.startswith(only) for end in await _connected(engine, name))
+    except NotFound:
+        return True
 
 
 async def _named(engine: Engine, name: str) -> list[dict[str, Any]]:
@@ -243,7 +283,7 @@ def _state(found: dict[str, Any]) -> NetworkState:
         name=found["Name"],
         kind=marks.get(labels.NETWORK_KIND, ""),
         node=marks.get(labels.NODE, ""),
-        uid=marks.get(labels.INSTANCE_UID),
+        egress=marks.get(labels.NETWORK_EGRESS, labels.EGRESS_NONE),
         subnet=IPv4Network(subnet) if subnet else None,
         labels=marks,
     )

@@ -28,6 +28,7 @@ from controller.reconcile.clock import SystemClock, milliseconds
 from controller.reconcile.gate import Gate
 from controller.reconcile.instance import InstanceReconciler
 from controller.reconcile.outages import Outages
+from controller.reconcile.ownnetworks import OwnNetworks
 from controller.reconcile.queue import Backoff, Key
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
@@ -299,6 +300,7 @@ def node(url: str, ledger: Ledger, *, docker_timeout: float = 30.0, **settings: 
         engine=engine,
         images=Images(engine, concurrent_pulls=1),
         bridges=SharedBridges(engine, chosen),
+        own_networks=OwnNetworks(engine, chosen),
         gate=Gate(chosen.launches, wake, unanswered=lambda: engine.unanswered),
         readiness=Readiness(Probes(engine), wake),
         attempts=Attempts(Backoff(1.0, 300.0, NoJitter())),

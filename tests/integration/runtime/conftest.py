@@ -97,7 +97,7 @@ def subnet() -> IPv4Network:
 @pytest.fixture
 async def network(engine: Engine, owner: Owner, subnet: IPv4Network) -> str:
     """The instance's own network."""
-    return await networks.ensure_instance_network(engine, owner, subnet)
+    return await networks.ensure_own_network(engine, owner, subnet)
 
 
 @pytest.fixture

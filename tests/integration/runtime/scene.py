@@ -165,7 +165,7 @@ async def _fill(scene: Scene, shell_image: str, echo_image: str) -> None:
             neighbour = owner
             network = shared
             if kind.endswith("own"):
-                network = await networks.ensure_instance_network(
+                network = await networks.ensure_own_network(
                     engine, owner, next(SUBNETS), egress=egress
                 )
             else:

@@ -19,16 +19,16 @@ CONNECT = (
 )
 
 
-async def test_an_instances_network_has_the_subnet_and_says_whose_it_is(
+async def test_an_instances_network_has_the_subnet_and_says_what_it_is(
     engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
 ) -> None:
-    name = await networks.ensure_instance_network(engine, owner, subnet)
-    assert name == labels.network_name(owner.uid)
+    name = await networks.ensure_own_network(engine, owner, subnet)
+    assert name == labels.own_network_name(owner.installation, subnet)
     (found,) = await networks.list_networks(engine, installation=owner.installation, node=NODE)
-    assert (found.name, found.kind, found.uid, found.subnet, found.node) == (
+    assert (found.name, found.kind, found.egress, found.subnet, found.node) == (
         name,
         "instance",
-        owner.uid,
+        "None",
         subnet,
         NODE,
     )
@@ -39,30 +39,44 @@ async def test_an_instances_network_has_the_subnet_and_says_whose_it_is(
     assert await networks.list_networks(engine, installation=owner.installation, node="n2") == []
 
 
-async def test_a_network_that_fits_is_adopted_and_another_replaced(
+async def test_a_network_that_is_there_is_adopted_unless_another_instance_is_on_it(
+    engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient, shell: ContainerPlan
+) -> None:
+    name = await networks.ensure_own_network(engine, owner, subnet)
+    first = api.inspect_network(name)["Id"]
+    assert await networks.is_clean(engine, name)
+    made = await containers.launch(engine, owner, shell, name)
+    assert not await networks.is_clean(engine, name)
+    await networks.ensure_own_network(engine, owner, subnet)
+    assert api.inspect_network(name)["Id"] == first
+    other = new_owner(owner.installation)
+    assert await networks.ensure_own_network(engine, other, subnet) == name
+    assert api.inspect_network(name)["Id"] != first
+    assert (await containers.inspect(engine, made)).addresses == {}
+    await networks.remove_network(engine, name)
+    assert not await networks.is_clean(engine, name)
+
+
+async def test_a_network_of_that_name_with_another_subnet_is_replaced(
     engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
 ) -> None:
-    name = await networks.ensure_instance_network(engine, owner, subnet)
-    first = api.inspect_network(name)["Id"]
-    await networks.ensure_instance_network(engine, owner, subnet)
-    assert api.inspect_network(name)["Id"] == first
-    half = next(subnet.subnets())
-    await networks.ensure_instance_network(engine, owner, half)
+    half = next(subnet.subnets())  # the same first address, so the same name
+    first = await networks.ensure_own_network(engine, owner, half)
+    assert await networks.ensure_own_network(engine, owner, subnet) == first
     (found,) = await networks.list_networks(engine, installation=owner.installation)
-    assert found.subnet == half
-    assert found.id != first
+    assert found.subnet == subnet
 
 
 async def test_duplicates_that_another_client_made_are_replaced_by_one(
     engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
 ) -> None:
-    name = labels.network_name(owner.uid)
+    name = labels.own_network_name(owner.installation, subnet)
     ours = owner.labels()
     for pool in subnet.subnets():
         ipam = types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(pool))])
         api.create_network(name, driver="bridge", ipam=ipam, labels=ours)
     assert len(api.networks(names=[name])) == 2
-    await networks.ensure_instance_network(engine, owner, subnet)
+    await networks.ensure_own_network(engine, owner, subnet)
     (left,) = api.networks(names=[name])
     assert left["IPAM"]["Config"][0]["Subnet"] == str(subnet)
     await networks.remove_network(engine, name)
@@ -71,7 +85,7 @@ async def test_duplicates_that_another_client_made_are_replaced_by_one(
 async def test_duplicates_are_all_removed(
     engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
 ) -> None:
-    name = labels.network_name(owner.uid)
+    name = labels.own_network_name(owner.installation, subnet)
     for pool in subnet.subnets():
         ipam = types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(pool))])
         api.create_network(name, driver="bridge", ipam=ipam, labels=owner.labels())
@@ -82,12 +96,12 @@ async def test_duplicates_are_all_removed(
 async def test_somebody_elses_network_of_that_name_is_left_alone(
     engine: Engine, owner: Owner, subnet: IPv4Network, api: docker.APIClient
 ) -> None:
-    name = labels.network_name(owner.uid)
+    name = labels.own_network_name(owner.installation, subnet)
     ipam = types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=str(subnet))])
     made = api.create_network(name, driver="bridge", ipam=ipam)["Id"]
     try:
         with pytest.raises(Conflict):
-            await networks.ensure_instance_network(engine, owner, subnet)
+            await networks.ensure_own_network(engine, owner, subnet)
         assert api.inspect_network(made)["Name"] == name
     finally:
         api.remove_network(made)
@@ -96,9 +110,9 @@ async def test_somebody_elses_network_of_that_name_is_left_alone(
 async def test_a_subnet_in_use_is_told_apart(
     engine: Engine, installation: str, owner: Owner, subnet: IPv4Network
 ) -> None:
-    await networks.ensure_instance_network(engine, owner, subnet)
+    await networks.ensure_own_network(engine, owner, subnet)
     with pytest.raises(SubnetTaken):
-        await networks.ensure_instance_network(engine, new_owner(installation), subnet)
+        await networks.ensure_own_network(engine, owner, subnet, egress=labels.EGRESS_INTERNET)
 
 
 async def test_a_full_subnet_is_exhausted(
@@ -106,7 +120,7 @@ async def test_a_full_subnet_is_exhausted(
 ) -> None:
     # Of the four addresses three are the network's, the gateway's and the broadcast's.
     tiny = next(subnet.subnets(new_prefix=30))
-    name = await networks.ensure_instance_network(engine, owner, tiny)
+    name = await networks.ensure_own_network(engine, owner, tiny)
     await containers.launch(engine, owner, shell, name)
     with pytest.raises(NetworkExhausted):
         await containers.launch(engine, owner, replace(shell, name="second"), name)

@@ -16,7 +16,6 @@ from controller.runtime.errors import OutcomeUnknown
 from tests.unit.reconcile.world import UID, World, template
 
 WEB = f"containers/chal-{UID}-web"
-NETWORK = labels.network_name(UID)
 
 
 async def test_an_instance_without_anything_is_stopped_without_a_slot(node: World) -> None:
@@ -27,11 +26,10 @@ async def test_an_instance_without_anything_is_stopped_without_a_slot(node: Worl
 
 async def test_a_program_that_ends_when_asked_to_is_removed_at_once(node: World) -> None:
     node.engine.states = {"web": "running", "db": "running"}
-    node.engine.networks = {NETWORK: {}}
     assert await stop(node.services, UID, 5.0) == DONE
     assert node.engine.calls[:2] == [f"POST {WEB}/kill", f"POST containers/chal-{UID}-db/kill"]
     assert f"DELETE {WEB}" in node.engine.calls
-    assert (node.engine.states, node.engine.networks) == ({}, {})
+    assert node.engine.states == {}
     assert node.services.gate.held == 0
 
 
@@ -69,12 +67,6 @@ async def test_a_removal_waits_for_its_turn_at_the_gate(node: World) -> None:
     assert node.woken == [UID]
     assert await stop(node.services, UID, 5.0) == DONE
     assert node.services.gate.held == 0
-
-
-async def test_a_network_left_behind_is_removed_too(node: World) -> None:
-    node.engine.networks = {NETWORK: {}}
-    assert await stop(node.services, UID, 5.0) == DONE
-    assert node.engine.networks == {}
 
 
 async def test_nothing_is_given_back_while_a_creation_is_not_answered(node: World) -> None:

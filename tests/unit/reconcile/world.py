@@ -20,6 +20,7 @@ from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.gate import Gate
 from controller.reconcile.outages import Outages
+from controller.reconcile.ownnetworks import OwnNetworks
 from controller.reconcile.queue import Backoff
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
@@ -270,6 +271,7 @@ def world(ledger: Ledger, fake: FakeEngine, engine: Engine) -> World:
         engine=engine,
         images=Images(engine, concurrent_pulls=1),
         bridges=SharedBridges(engine, settings),
+        own_networks=OwnNetworks(engine, settings),
         gate=Gate(1, wake),
         readiness=Readiness(Probes(engine), wake),
         attempts=Attempts(backoff),

@@ -1,5 +1,7 @@
 """Names and labels are an interface to what earlier versions left in an engine."""
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from controller.runtime import labels
@@ -10,13 +12,17 @@ UID = "0b9c6a5e-1f0e-4c55-9d1d-2f6f9f3c0d11"
 
 def test_names_stay_what_they_are() -> None:
     assert labels.container_name(UID, "web") == f"chal-{UID}-web"
-    assert labels.network_name(UID) == f"chal-{UID}"
+    assert labels.name_prefix(UID) == f"chal-{UID}"
     assert labels.shared_network_name("main", 3) == "chal-main-shared-3"
+    subnet = IPv4Network("10.213.0.32/27")
+    assert labels.own_network_name("main", subnet) == "chal-main-own-10.213.0.32"
+    internet = labels.own_network_name("main", subnet, labels.EGRESS_INTERNET)
+    assert internet == "chal-main-own-internet-10.213.0.32"
 
 
 def test_a_bridge_has_a_name_that_the_kernel_takes_and_one_rule_can_match() -> None:
     names = {
-        labels.bridge_name("main", "instance", "None", labels.network_name(f"{UID}{number}"))
+        labels.bridge_name("main", "instance", "None", labels.name_prefix(f"{UID}{number}"))
         for number in range(1000)
     }
     assert len(names) == 1000
