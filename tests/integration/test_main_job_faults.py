@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
@@ -259,6 +260,12 @@ def test_a_lost_ledger_is_rebuilt_from_what_runs(begin: Worlds, echo_image: str)
     assert {p["hostPort"] for p in before["pair"]} == set(rows["pair"].ports.values())
 
 
+def network_ids(world: World) -> set[str]:
+    with world.docker() as client:
+        mark = f"{labels.INSTALLATION}={world.bed.state.name}"
+        return {network["Id"] for network in client.networks(filters={"label": mark})}
+
+
 def test_subnets_that_ran_out_are_waited_for_quietly(begin: Worlds, echo_image: str) -> None:
     world = begin(INSTANCE_SUBNETS="10.213.0.0/26")  # two networks of 32 addresses
     pair = [container(echo_image, "front"), container(echo_image, "back", ports=[])]
@@ -272,9 +279,13 @@ def test_subnets_that_ran_out_are_waited_for_quietly(begin: Worlds, echo_image: 
     assert not world.controller.wait(3)
     assert world.versions()["third"] == written
     assert world.requests("GET") - read <= 6
+    before = network_ids(world)
     world.delete("i0")
     world.wait("Ready", "third")
     world.answers("third")
+    assert network_ids(world) == before, "a clean network goes to the next instance"
+    world.delete()
+    world.assert_nothing_left()
 
 
 def test_a_life_costs_few_writes_and_events(begin: Worlds, echo_image: str) -> None:
