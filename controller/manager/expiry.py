@@ -98,9 +98,12 @@ class Expiry:
             )
             logger.info("Deleted %s: its time was over", instance.key)
         except (NotFound, Conflict):
-            # The watch brings what it is now, or has brought it meanwhile.
-            if self._instances.get(meta.uid) is instance:
+            # The watch brings what it is now, or has brought it meanwhile: then it is due as well.
+            newer = self._instances.get(meta.uid)
+            if newer is instance:
                 del self._instances[meta.uid]
+            elif newer is not None and newer.status.expiration_time is not None:
+                heapq.heappush(self._heap, _Deadline(newer.status.expiration_time, meta.uid))
         except ApiError as error:
             logger.warning("Cannot delete %s, trying again: %s", instance.key, error)
             again = self._now() + RETRY

@@ -4,6 +4,8 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from controller.api.instance import ChallengeInstance
 from controller.api.values import rfc3339
 from controller.cluster.client import INSTANCES
@@ -62,6 +64,26 @@ async def test_each_is_deleted_at_its_time_in_whatever_order_they_were_seen() ->
     await asyncio.sleep(100)
     assert served.left == ["c"]
     await asyncio.sleep(100)
+    assert served.left == []
+    served.task.cancel()
+
+
+@virtual
+async def test_one_that_changes_while_it_is_being_deleted_is_deleted_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its agent writes a status in the same moment: the delete is refused, the news is no later."""
+    served = Deleting()
+    delete = served.cluster.delete
+
+    async def beaten(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.undo()
+        served.put("brief", 10)
+        await delete(*args, **kwargs)
+
+    monkeypatch.setattr(served.cluster, "delete", beaten)
+    served.put("brief", 10)
+    await asyncio.sleep(20)
     assert served.left == []
     served.task.cancel()
 
