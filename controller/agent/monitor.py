@@ -17,11 +17,14 @@ from controller.reconcile.services import Services
 from controller.runtime import containers, run
 from controller.runtime.engine import EngineInfo
 from controller.runtime.errors import EngineUnavailable, RuntimeFault
+from controller.runtime.events import Event
 
 logger = logging.getLogger(__name__)
 
 RETRY = 2.0
 """Seconds between two looks for an engine that is away."""
+_BESIDE = ("start", "kill", "stop", "rename")
+"""What says nothing of a container's state that a reconcile, or the end that follows, does not."""
 PING_PERIOD = 10.0
 """Seconds between two pings of an engine that answers."""
 
@@ -120,11 +123,18 @@ class EngineMonitor:
                 self._looked.set()
                 self._returned()
                 self._changed()
-            if event.uid and event.type == "container":
+            if event.uid and event.type == "container" and self._is_news(event):
                 task = asyncio.create_task(self._wake(event.uid, event.name))
                 self._settling.add(task)
                 task.add_done_callback(self._settling.discard)
         raise EngineUnavailable("The engine's event stream ended")
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether the event may be of something that no reconcile of ours has done."""
+        if event.action in _BESIDE:
+            return False
+        removing = event.action == "destroy" and self._services.gate.holds(str(event.uid))
+        return not removing  # who removes it looks at what is left itself
 
     async def _wake(self, uid: str, container: str) -> None:
         """Wake an instance once the engine's list says the same as its event.

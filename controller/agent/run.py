@@ -132,7 +132,11 @@ class _Agent:
             bridges=SharedBridges(engine, settings),
             own_networks=OwnNetworks(engine, settings),
             gate=Gate(
-                settings.launches, wake, unanswered=lambda: engine.unanswered, observer=metrics
+                settings.launches,
+                wake,
+                unanswered=lambda: engine.unanswered,
+                call_up=wake,
+                observer=metrics,
             ),
             metrics=metrics,
             readiness=Readiness(Probes(engine), wake),

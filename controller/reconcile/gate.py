@@ -1,9 +1,11 @@
 """The launch gate: how many launches and removals the engine is given at a time.
 
 Tickets, not blocking: who asks is told yes or no at once, and is woken when its turn has come, so
-that an instance in the queue can still be deleted, moved or looked at. First come first served;
-launches before removals, but every fourth slot goes to a waiting removal. It starts nothing
-itself and knows nothing of instances but their uids.
+that an instance in the queue can still be deleted, moved or looked at. Those whose turn comes next,
+as many as there are slots, are called up before: they look at what they need meanwhile and then
+wait for the slot (`wait`), so that none is idle while its next holder reads its object. First come
+first served; launches before removals, but every fourth slot goes to a waiting removal. It starts
+nothing itself and knows nothing of instances but their uids.
 
 A call that the engine has not answered outlives its slot: whoever made it must not hold it for
 ever. Such calls count against the capacity, but for one slot, so that an engine that hangs at one
@@ -12,11 +14,13 @@ nothing is started until one is answered. So the engine never has more than twic
 launches and removals.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Final, Protocol
 
 REMOVAL_SHARE: Final = 4
@@ -72,16 +76,21 @@ class Gate:
         wake: Callable[[str], bool],
         *,
         unanswered: Callable[[], int] = lambda: 0,
+        call_up: Callable[[str], object] | None = None,
         observer: Observer | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``capacity`` is from 1 on; ``unanswered`` counts calls that have outlived their slot.
 
-        Call ``kick`` when that number has become smaller.
+        Call ``kick`` when that number has become smaller. ``call_up`` is called with a uid whose
+        launch comes next.
         """
         self._capacity = capacity
         self._wake = wake
         self._unanswered = unanswered
+        self._call_up = call_up
+        self._called: set[str] = set()
+        self._waiters: dict[str, asyncio.Future[None]] = {}
         self._observer = observer or Nobody()
         self._monotonic = monotonic
         self._held: dict[str, _Slot] = {}
@@ -137,6 +146,27 @@ class Gate:
         self._grant(quietly_to=uid)
         return uid in self._held
 
+    async def wait(self, uid: str, timeout: float) -> bool:
+        """Wait for the slot of a launch whose turn comes next, `timeout` seconds at most.
+
+        Whether the uid has it now. One whose turn is not next is told no at once, and stays in the
+        queue in any case.
+        """
+        if uid not in self._next_launches():
+            return uid in self._held
+        waiter = self._waiters[uid] = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait({waiter}, timeout=timeout)
+        except asyncio.CancelledError:
+            self.release(uid)
+            raise
+        finally:
+            self._waiters.pop(uid, None)
+        return uid in self._held
+
+    def _next_launches(self) -> list[str]:
+        return list(islice(self._queues[Work.LAUNCH], self._capacity))
+
     def release(self, uid: str) -> None:
         """Give a slot back, or leave the queue; a uid that has neither is fine."""
         for queue in self._queues.values():
@@ -165,11 +195,29 @@ class Gate:
             uid, asked = self._queues[work].popitem(last=False)
             now = self._monotonic()
             self._held[uid] = _Slot(work, now)
-            if uid != quietly_to and not self._wake(uid):
+            if uid != quietly_to and not self._tell(uid):
                 del self._held[uid]  # nor does it count as the removals' share
                 continue
             self._grants += 1
             self._observer.waited(work, now - asked)
+        self._call_next()
+
+    def _tell(self, uid: str) -> bool:
+        """Tell who was granted a slot; whether there was anybody to be told."""
+        waiter = self._waiters.get(uid)
+        if waiter is None or waiter.done():
+            return self._wake(uid)
+        waiter.set_result(None)
+        return True
+
+    def _call_next(self) -> None:
+        if self._call_up is None:
+            return
+        coming = self._next_launches()
+        for uid in coming:
+            if uid not in self._called:
+                self._call_up(uid)
+        self._called = set(coming)
 
     def _next(self) -> Work | None:
         launches, removals = self._queues[Work.LAUNCH], self._queues[Work.REMOVAL]

@@ -35,6 +35,8 @@ from controller.runtime.seccomp import ProfileError
 REFERENCE_RETRY = 15.0
 UNANSWERED_RETRY = 30.0
 """Seconds until a look that nobody asked for; the engine's answer wakes who waits for it."""
+NEXT_PATIENCE = 2.0
+"""Seconds for which the next in the queue waits in place, before it looks whether it is wanted."""
 UNANSWERED = "The engine has not answered an earlier call on its containers"
 PORT_TRIES = 20
 """Ports held by foreign programs that one launch steps over."""
@@ -63,7 +65,9 @@ async def launch(work: Work) -> Result:
         return Waiting(reason, str(missing), REFERENCE_RETRY)
     except ProfileError as error:
         return Waiting(reasons.SECCOMP_PROFILE_INVALID, str(error), REFERENCE_RETRY)
-    if not services.gate.request(work.uid, gate.Work.LAUNCH):
+    if not services.gate.request(work.uid, gate.Work.LAUNCH) and not await services.gate.wait(
+        work.uid, NEXT_PATIENCE
+    ):
         return _in_the_queue(work)
     try:
         return await _attempt(work, planned)
@@ -141,6 +145,8 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> None:
             planned = await replace_taken(work, planned, taken)
     else:
         raise EngineError(0, f"{PORT_TRIES} host ports in a row are held by foreign programs")
+    services.gate.release(work.uid)  # what follows asks nothing of the engine that takes its locks
+    work.just_launched = True
     await services.book(Ledger.confirm, work.uid, now=now)
     services.attempts.succeed(work.uid)
     work.containers = await teardown.existing(services, work.uid)

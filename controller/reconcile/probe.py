@@ -15,6 +15,9 @@ from controller.runtime.probes import Check, ExecProbe, HttpProbe, TcpProbe
 
 DEFAULT_PROBE = Probe.model_construct(period_seconds=10, timeout_seconds=2, failure_threshold=3)
 """The timings of a container that names no probe: a TCP connection to each TCP port of it."""
+FIRST_PATIENCE = 0.5
+"""Seconds to wait for the first verdict after a launch: most services answer by then, and one
+status is written instead of two."""
 
 
 async def probe(work: Work) -> Result:
@@ -24,6 +27,8 @@ async def probe(work: Work) -> Result:
     readiness = work.services.readiness
     believed = {status.name for status in work.status.containers if status.ready}
     readiness.watch(work.uid, targets, believed)
+    if work.just_launched:
+        await readiness.first(work.uid, FIRST_PATIENCE)
     ready = readiness.ready(work.uid)
     for status in work.status.containers:
         status.ready = ready.get(status.name, False)

@@ -55,6 +55,7 @@ class Readiness:
         self._probes = probes
         self._wake = wake
         self._verdicts: dict[str, list[_Verdict]] = {}
+        self._awaited: dict[str, asyncio.Event] = {}
 
     def watch(self, uid: str, targets: list[Target], believed: set[str]) -> None:
         """Probe these containers of an instance from now on, and no others of it.
@@ -72,6 +73,24 @@ class Readiness:
             or self._begin(uid, target, believed=target.container in believed)
             for target in targets
         ]
+
+    async def first(self, uid: str, timeout: float) -> None:
+        """Wait until every container of the instance is ready, ``timeout`` seconds at most.
+
+        Who waits is not woken beside.
+        """
+        if not self.failing(uid):
+            return
+        changed = self._awaited[uid] = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                while self.failing(uid):
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return
+        finally:
+            del self._awaited[uid]
 
     def forget(self, uid: str) -> None:
         """Probe nothing of this instance any more."""
@@ -120,8 +139,14 @@ class Readiness:
                 verdict.ready = False
                 verdict.decided = verdict.decided or tries > len(FIRST_PAUSES)
             if (verdict.ready, verdict.decided) != before:
-                self._wake(uid)
+                self._tell(uid)
             await asyncio.sleep(self._pause(target, tries, verdict))
+
+    def _tell(self, uid: str) -> None:
+        if (awaited := self._awaited.get(uid)) is not None:
+            awaited.set()
+        else:
+            self._wake(uid)
 
     def _pause(self, target: Target, tries: int, verdict: _Verdict) -> float:
         if verdict.ready:

@@ -29,6 +29,8 @@ class Work:
     row: Row | None
     now: datetime
     containers: list[ContainerState] = dataclasses.field(default_factory=list)
+    just_launched: bool = False
+    """Whether this very reconcile has launched the containers."""
     folders: tuple[Folder, ...] = dataclasses.field(default=(), repr=False)
     """What its containers are to mount, looked up for a launch; a flag can be in it."""
 
