@@ -52,6 +52,7 @@ def variants() -> list[Variant]:
         Variant("proxy off, log none", PROXY_OFF, plan=_without_log),
         Variant("live-restore on", {"live-restore": True}),
         Variant("iptables-legacy", iptables_legacy=True),
+        Variant("the engine's own seccomp", plan=lambda plan: replace(plan, seccomp=None)),
         Variant("seccomp off", plan=lambda plan: replace(plan, seccomp="unconfined")),
     ]
 

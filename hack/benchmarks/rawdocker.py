@@ -18,6 +18,7 @@ from docker import types
 
 from controller.runtime.labels import Owner
 from controller.runtime.plan import ContainerPlan, PortBinding, configuration
+from controller.runtime.seccomp import Profiles
 from hack.benchmarks.firstbyte import first_byte
 
 LABEL = "challenge-controller.io/bench"
@@ -51,6 +52,7 @@ class RawDocker:
             memory=MEMORY,
             pids=PIDS,
             cap_drop=("NET_RAW",),
+            seccomp=Profiles().challenge_default(),
         )
         """What each container is like, but for its name and its port."""
         self._pool = ThreadPoolExecutor(workers)

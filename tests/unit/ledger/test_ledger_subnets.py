@@ -55,6 +55,20 @@ def test_an_owner_may_have_one_of_each_pool(ledger: Ledger) -> None:
     ]
 
 
+def test_the_first_preferred_subnet_that_is_free_is_given(ledger: Ledger) -> None:
+    first, second = IPv4Network("10.64.0.64/28"), IPv4Network("10.64.0.128/28")
+    elsewhere, other_size = IPv4Network("10.65.0.0/28"), IPv4Network("10.64.0.32/27")
+
+    def preferring(owner: str) -> IPv4Network:
+        wanted = [elsewhere, other_size, first, second]
+        return ledger.allocate_subnet(owner, pool=POOL, prefix=28, now=1, prefer=wanted)
+
+    assert [preferring("a"), preferring("b"), preferring("a")] == [first, second, first]
+    assert preferring("c") not in (first, second, elsewhere)
+    ledger.free_subnet("a", now=2)
+    assert preferring("d") == first
+
+
 def test_an_adopted_subnet_is_not_given_to_another(ledger: Ledger) -> None:
     taken = IPv4Network("10.64.0.0/25")
     for _ in range(2):

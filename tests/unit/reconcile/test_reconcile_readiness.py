@@ -218,3 +218,36 @@ async def test_closing_ends_all_probing() -> None:
     await watch.readiness.close()
     await asyncio.sleep(100)
     assert watch.service.tries == []
+
+
+@virtual
+async def test_who_waits_for_the_first_verdict_has_it_at_once_and_is_not_woken_beside() -> None:
+    watch = Watch(False, False, True)
+    watch.begin()
+    await watch.readiness.first("uid", 0.5)
+    assert watch.ready
+    assert now() == FIRST_PAUSES[0] + FIRST_PAUSES[1]
+    await settle()
+    assert watch.woken == []
+    await watch.readiness.close()
+
+
+@virtual
+async def test_a_first_verdict_that_takes_long_wakes_as_ever() -> None:
+    watch = Watch(False, False, False, False, False, True)
+    watch.begin()
+    await watch.readiness.first("uid", 0.5)
+    assert (watch.ready, now()) == (False, 0.5)
+    await asyncio.sleep(5)
+    assert watch.ready
+    assert [uid for uid, _ in watch.woken] == ["uid"]
+    await watch.readiness.close()
+
+
+@virtual
+async def test_what_is_ready_already_is_not_waited_for() -> None:
+    watch = Watch(True)
+    watch.begin(believed=True)
+    await watch.readiness.first("uid", 0.5)
+    assert now() == 0.0
+    await watch.readiness.close()
