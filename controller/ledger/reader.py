@@ -6,7 +6,6 @@ safe beside a running agent. It writes nothing.
 
 import sqlite3
 from collections.abc import Iterable
-from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -118,11 +117,6 @@ class LedgerReader:
         """The subnets given out, by address."""
         with self._connection.read as db:
             return subnets.everything(db)
-
-    def subnet(self, owner: str, pool: IPv4Network) -> IPv4Network | None:
-        """The owner's subnet of the pool, None when it has none."""
-        with self._connection.read as db:
-            return subnets.held(db, owner, pool=pool)
 
     def slots(self) -> list[Slot]:
         """All warm slots, claimed ones too, by name."""

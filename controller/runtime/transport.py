@@ -17,6 +17,8 @@ from docker.errors import (
     DockerException,
     create_api_error_from_http_exception,
 )
+from docker.transport import unixconn
+from docker.transport.unixconn import UnixHTTPConnection
 
 from controller.runtime.errors import (
     EngineError,
@@ -36,6 +38,28 @@ _TIMEOUTS = (
     urllib3.exceptions.TimeoutError,
     TimeoutError,
 )
+
+
+class _Connection(UnixHTTPConnection):
+    """docker-py's connection, but for a socket that is closed when nobody listens.
+
+    docker-py leaves it to the garbage collector: an engine that goes away between our look and its
+    call would cost a descriptor each time, and a ResourceWarning.
+    """
+
+    def connect(self) -> None:
+        """Connect; raises OSError."""
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        opened.settimeout(self.timeout)
+        try:
+            opened.connect(self.unix_socket)
+        except OSError:
+            opened.close()
+            raise
+        self.sock = opened
+
+
+unixconn.UnixHTTPConnection = _Connection  # type: ignore[misc] # its pool looks it up there
 
 
 def knock(url: str, timeout: float) -> None:

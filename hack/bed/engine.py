@@ -20,6 +20,8 @@ import docker.errors
 import requests
 from pydantic import BaseModel
 
+# Imported for what it does: it has docker-py close sockets that are refused.
+from controller.runtime import transport as transport
 from hack.bed.errors import BedError
 from hack.bed.leftovers import kill_engine_processes, remove_container_traces, unmount_below
 from hack.bed.packages import PATH

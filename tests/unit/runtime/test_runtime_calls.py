@@ -1,10 +1,14 @@
 """What a caller can rely on after a call that was refused, cut, or not answered."""
 
 import asyncio
+import gc
 import threading
+import warnings
+from pathlib import Path
 
 import docker
 import pytest
+import requests
 
 from controller.runtime.engine import Engine
 from controller.runtime.errors import (
@@ -264,3 +268,15 @@ async def test_a_read_that_was_given_up_is_not_counted(fake: FakeEngine, engine:
     with pytest.raises(EngineUnavailable):
         await engine.call(lambda client: client.ping(), effect=False, timeout=0.05)
     assert engine.unanswered == 0
+
+
+def test_an_engine_that_went_away_in_the_last_moment_leaks_no_socket(tmp_path: Path) -> None:
+    """It is asked again and again while it is away: each socket left open would be one more."""
+    client = docker.APIClient(base_url=f"unix://{tmp_path}/docker.sock", version="1.41")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(requests.exceptions.ConnectionError):
+            client.ping()
+        client.close()
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []
