@@ -5,7 +5,7 @@ Stopping touches no container: they outlive their agent.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
@@ -95,6 +95,26 @@ async def _cluster_identity(cluster: Cluster) -> str:
     return await until_done("No answer", cluster.identity, errors=(ApiUnavailable,))
 
 
+def _images(settings: Settings, engine: Engine) -> Images:
+    return Images(
+        engine,
+        concurrent_pulls=settings.concurrent_pulls,
+        stall_timeout=settings.pull_stall_timeout,
+    )
+
+
+def _gate(
+    settings: Settings, engine: Engine, wake: Callable[[str], bool], metrics: LaunchMetrics
+) -> Gate:
+    return Gate(
+        settings.launches,
+        wake,
+        unanswered=lambda: engine.unanswered,
+        call_up=wake,
+        observer=metrics,
+    )
+
+
 class _Agent:
     """The agent's parts, and the tasks that they run in."""
 
@@ -124,20 +144,10 @@ class _Agent:
             cluster_uid=cluster_uid,
             ledger=ledger,
             engine=engine,
-            images=Images(
-                engine,
-                concurrent_pulls=settings.concurrent_pulls,
-                stall_timeout=settings.pull_stall_timeout,
-            ),
+            images=_images(settings, engine),
             bridges=SharedBridges(engine, settings),
             own_networks=OwnNetworks(engine, settings),
-            gate=Gate(
-                settings.launches,
-                wake,
-                unanswered=lambda: engine.unanswered,
-                call_up=wake,
-                observer=metrics,
-            ),
+            gate=_gate(settings, engine, wake, metrics),
             metrics=metrics,
             readiness=Readiness(Probes(engine), wake),
             attempts=Attempts(backoff),
