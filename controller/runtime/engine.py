@@ -64,6 +64,8 @@ class Engine:
         self.timeout = timeout
         self._effects = asyncio.Semaphore(workers)
         self._reads = asyncio.Semaphore(workers)
+        # Of its own: an engine that is busy with hundreds of questions is not away.
+        self._pings = asyncio.Semaphore(2)
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._unanswered: set[Job[Any]] = set()
         self.answered: Callable[[str], object] = _nobody
@@ -126,7 +128,9 @@ class Engine:
         """Ask for a sign of life. Raises EngineUnavailable."""
         limit = min(self.timeout, PING_SECONDS)
         try:
-            await self.call(lambda client: client.ping(), effect=False, timeout=limit)
+            await self.call(
+                lambda client: client.ping(), effect=False, timeout=limit, lane=self._pings
+            )
         except EngineError as refused:
             raise EngineUnavailable(f"Docker engine at {self.url}: {refused.message}") from refused
 

@@ -280,3 +280,20 @@ def test_an_engine_that_went_away_in_the_last_moment_leaks_no_socket(tmp_path: P
         client.close()
         gc.collect()
     assert [str(warning.message) for warning in told] == []
+
+
+async def test_a_busy_engine_still_gives_a_sign_of_life(fake: FakeEngine) -> None:
+    """Hundreds of instances that are deleted at once ask it more than it can answer at a time."""
+    busy = Engine(fake.url, timeout=5.0, workers=1)
+    fake.holds = lambda request: request.path.startswith("/containers")
+    fake.held.clear()
+    asking = [
+        asyncio.create_task(busy.call(lambda client: client.containers(), effect=False))
+        for _ in range(3)
+    ]
+    await fake.asked.wait()
+    await asyncio.wait_for(busy.ping(), 2.0)
+    fake.answer = lambda request: (200, [])
+    fake.held.set()
+    await asyncio.gather(*asking)
+    await busy.close()
