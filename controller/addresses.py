@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 
-def _comma_separated(value: Any) -> Any:
+def comma_separated(value: Any) -> Any:
+    """The parts of a text, trimmed, without empty ones; anything else as it is."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -51,7 +52,7 @@ HostAddress = Annotated[str, AfterValidator(_host_address)]
 Resolvers = Annotated[
     tuple[str, ...],
     NoDecode,
-    BeforeValidator(_comma_separated),
+    BeforeValidator(comma_separated),
     AfterValidator(_addresses),
     Field(max_length=3),  # resolv.conf(5), MAXNS
 ]
@@ -60,7 +61,7 @@ Resolvers = Annotated[
 Networks = Annotated[
     tuple[str, ...],
     NoDecode,
-    BeforeValidator(_comma_separated),
+    BeforeValidator(comma_separated),
     AfterValidator(_networks),
     Field(max_length=200),
 ]

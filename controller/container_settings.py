@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from controller.addresses import comma_separated
 from controller.api import values
 
 NET_RAW: Final = "NET_RAW"
@@ -95,9 +96,7 @@ class ContainerSettings(BaseSettings):
     @field_validator("allowed_capabilities", "dropped_capabilities", mode="before")
     @classmethod
     def _comma_separated_names(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return comma_separated(value)
 
     @field_validator("allowed_capabilities", "dropped_capabilities")
     @classmethod

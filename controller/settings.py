@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from controller.addresses import HostAddress, Networks, Resolvers
+from controller.addresses import HostAddress, Networks, Resolvers, comma_separated
 from controller.api import image_pattern, values
 from controller.container_settings import ContainerSettings
 
@@ -207,9 +207,7 @@ class Settings(ContainerSettings):
     @field_validator("namespaces", "allowed_images", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return comma_separated(value)
 
     @field_validator("kubeconfig", mode="before")
     @classmethod

@@ -145,15 +145,7 @@ async def terminate(engine: Engine, name_or_id: str) -> None:
 
     Raises EngineError, EngineUnavailable, OutcomeUnknown.
     """
-    try:
-        await engine.call(
-            lambda client: client.kill(name_or_id, "SIGTERM"), effect=True, name=name_or_id
-        )
-    except (NotFound, Conflict):
-        return
-    except EngineError as error:
-        if "is not running" not in error.message:
-            raise
+    await _signal(engine, name_or_id, "SIGTERM")
 
 
 async def kill(engine: Engine, name_or_id: str) -> None:
@@ -161,15 +153,7 @@ async def kill(engine: Engine, name_or_id: str) -> None:
 
     Raises EngineError, EngineUnavailable, OutcomeUnknown.
     """
-    try:
-        await engine.call(
-            lambda client: client.kill(name_or_id, "SIGKILL"), effect=True, name=name_or_id
-        )
-    except (NotFound, Conflict):
-        return
-    except EngineError as error:
-        if "is not running" not in error.message:
-            raise
+    await _signal(engine, name_or_id, "SIGKILL")
 
 
 async def pause(engine: Engine, name_or_id: str) -> None:
@@ -202,6 +186,18 @@ async def logs_tail(engine: Engine, name_or_id: str, lines: int) -> str:
         lambda client: client.logs(name_or_id, tail=lines, stream=False), effect=False
     )
     return written[-_LOG_BYTES:].decode(errors="replace")
+
+
+async def _signal(engine: Engine, name_or_id: str, signal: str) -> None:
+    try:
+        await engine.call(
+            lambda client: client.kill(name_or_id, signal), effect=True, name=name_or_id
+        )
+    except (NotFound, Conflict):
+        return
+    except EngineError as error:
+        if "is not running" not in error.message:
+            raise
 
 
 async def _stop(engine: Engine, name_or_id: str, stop_timeout: int) -> None:

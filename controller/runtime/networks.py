@@ -118,11 +118,6 @@ async def remove_network(engine: Engine, name: str) -> None:
             await asyncio.sleep(_IN_USE_PAUSE)
 
 
-async def exists(engine: Engine, name: str) -> bool:
-    """Whether the engine has a network of that name. Raises EngineUnavailable."""
-    return bool(await _named(engine, name))
-
-
 async def remove_unused(engine: Engine, name: str) -> bool:
     """Remove the network unless a container is on it; whether it is gone.
 

@@ -11,6 +11,18 @@ from hack.benchmarks import enginesettings as engine_benchmark
 from hack.benchmarks import launch as launch_benchmark
 from hack.benchmarks import ledger as ledger_benchmark
 
+_out = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the CSV file and the plot (default: a temporary one, which is named).",
+)
+
+
+def _folder(out: Path | None, name: str) -> Path:
+    folder = out or Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
@@ -18,11 +30,7 @@ def main() -> None:
 
 
 @main.command("ledger")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the CSV file and the plot (default: a temporary one, which is named).",
-)
+@_out
 @click.option(
     "--operations",
     type=click.IntRange(min=100),
@@ -33,18 +41,13 @@ def main() -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of every random choice.")
 def ledger(out: Path | None, operations: int, seed: int) -> None:
     """Launch preparation against the size of the ledger."""
-    folder = out or Path(tempfile.mkdtemp(prefix="bench-ledger-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(out, "ledger")
     met = ledger_benchmark.run(folder, operations=operations, seed=seed)
     sys.exit(0 if met else 1)
 
 
 @main.command("launch")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the CSV file (default: a temporary one, which is named).",
-)
+@_out
 @click.option(
     "--instances", type=click.IntRange(1, 500), default=50, show_default=True, help="At once."
 )
@@ -65,18 +68,13 @@ def launch(out: Path | None, instances: int, gates: str, deletes: bool) -> None:
         raise click.BadParameter(f"{gates!r}: expected numbers such as 1,2,4,8") from None
     if not sizes or not all(1 <= size <= 64 for size in sizes):
         raise click.BadParameter(f"{gates!r}: expected numbers from 1 to 64")
-    folder = out or Path(tempfile.mkdtemp(prefix="bench-launch-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(out, "launch")
     met = launch_benchmark.run(folder, instances=instances, gates=sizes, deletes=deletes)
     sys.exit(0 if met else 1)
 
 
 @main.command("engine")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the CSV file (default: a temporary one, which is named).",
-)
+@_out
 @click.option(
     "--instances", type=click.IntRange(1, 500), default=30, show_default=True, help="A round."
 )
@@ -86,8 +84,7 @@ def launch(out: Path | None, instances: int, gates: str, deletes: bool) -> None:
 @click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True)
 def engine(out: Path | None, instances: int, gate: int, rounds: int) -> None:
     """What the Docker engine's own settings give, on engines started for it."""
-    folder = out or Path(tempfile.mkdtemp(prefix="bench-engine-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(out, "engine")
     try:
         engine_benchmark.run(folder, instances=instances, gate=gate, rounds=rounds)
     except BedError as error:

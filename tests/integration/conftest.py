@@ -24,6 +24,7 @@ from hack.bed.report import Report
 from hack.bed.running import RunningController
 from hack.bed.sweep import remove_orphans
 from tests.integration.registries import HeldDoor
+from tests.integration.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -142,3 +143,19 @@ def controller(bed: Bed) -> Iterator[StartController]:
     for running in started:
         running.stop()
     remove_from_engine(bed.docker_host, bed.state.name)
+
+
+@pytest.fixture
+def world(
+    bed: Bed, kubectl: Kubectl, namespace: str, running: RunningController
+) -> Iterator[World]:
+    """The controller that a module has as its `running`, and a namespace of the test's own.
+
+    Nothing may be left after.
+    """
+    world = World(bed, kubectl, namespace, running)
+    yield world
+    world.tell()
+    world.delete()
+    world.assert_nothing_left()
+    assert "Traceback" not in running.logs()

@@ -10,7 +10,6 @@ import pytest
 from controller.cluster.pull_secrets import KEY, TYPE
 from controller.cluster.references import USE_LABEL
 from hack.bed.bed import Bed
-from hack.bed.kubeconfig import Kubectl
 from hack.bed.registry import ACCOUNT, Registry
 from hack.bed.running import RunningController
 from tests.integration.registries import HeldDoor
@@ -33,19 +32,6 @@ def running(bed: Bed, echo_image: str) -> Iterator[RunningController]:
     bed.wait_for_controller("images")
     yield controller
     controller.stop()
-
-
-@pytest.fixture
-def world(
-    bed: Bed, kubectl: Kubectl, namespace: str, running: RunningController
-) -> Iterator[World]:
-    """The module's controller and a namespace of the test's own; nothing may be left after."""
-    world = World(bed, kubectl, namespace, running)
-    yield world
-    world.tell()
-    world.delete()
-    world.assert_nothing_left()
-    assert "Traceback" not in running.logs()
 
 
 def secret(name: str, registry: Registry, password: str) -> Object:

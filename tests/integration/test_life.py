@@ -10,7 +10,6 @@ import pytest
 import hack.bed.engine
 from controller.runtime import labels
 from hack.bed.bed import Bed
-from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 from tests.integration.test_main_job import engine_events, most_at_once
 from tests.integration.world import World, container, instance, until
@@ -34,19 +33,6 @@ def running(bed: Bed, echo_image: str) -> Iterator[RunningController]:
     controller = start(bed, "life")
     yield controller
     controller.stop()
-
-
-@pytest.fixture
-def world(
-    bed: Bed, kubectl: Kubectl, namespace: str, running: RunningController
-) -> Iterator[World]:
-    """The module's controller and a namespace of the test's own; nothing may be left after."""
-    world = World(bed, kubectl, namespace, running)
-    yield world
-    world.tell()
-    world.delete()
-    world.assert_nothing_left()
-    assert "Traceback" not in running.logs()
 
 
 def patch(world: World, name: str, text: str) -> None:

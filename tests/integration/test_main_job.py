@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from hack.bed.bed import Bed
-from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 from tests.integration.world import World, container, instance, until
 
@@ -19,19 +18,6 @@ def running(bed: Bed, echo_image: str) -> Iterator[RunningController]:
     bed.wait_for_controller("main-job")
     yield controller
     controller.stop()
-
-
-@pytest.fixture
-def world(
-    bed: Bed, kubectl: Kubectl, namespace: str, running: RunningController
-) -> Iterator[World]:
-    """The module's controller and a namespace of the test's own; nothing may be left after."""
-    world = World(bed, kubectl, namespace, running)
-    yield world
-    world.tell()
-    world.delete()
-    world.assert_nothing_left()
-    assert "Traceback" not in running.logs()
 
 
 def test_an_instance_comes_up_answers_as_itself_and_leaves_nothing(

@@ -12,7 +12,6 @@ import pytest
 from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.engine import docker_client
-from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 from tests.integration import kernel
 from tests.integration.runtime.support import shell_archive
@@ -54,19 +53,6 @@ def running(bed: Bed, echo_image: str, profiles: Path) -> Iterator[RunningContro
     bed.wait_for_controller("options")
     yield controller
     controller.stop()
-
-
-@pytest.fixture
-def world(
-    bed: Bed, kubectl: Kubectl, namespace: str, running: RunningController
-) -> Iterator[World]:
-    """The module's controller and a namespace of the test's own; nothing may be left after."""
-    world = World(bed, kubectl, namespace, running)
-    yield world
-    world.tell()
-    world.delete()
-    world.assert_nothing_left()
-    assert "Traceback" not in running.logs()
 
 
 def shell(name: str, **fields: Any) -> Object:
