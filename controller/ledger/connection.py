@@ -22,7 +22,7 @@ from controller.ledger.errors import (
     LedgerUnavailable,
     translate,
 )
-from controller.ledger.filesystem import filesystem_of, is_shared
+from controller.ledger.filesystem import filesystem_of, identity_of, is_shared
 
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 # STRICT tables came with 3.37, the ->> operator with 3.38.
@@ -105,7 +105,7 @@ class Connection:
         self._file: int | None = None
         self._identity: tuple[int, int] | None = None
         self._db: Database | None = None
-        before = _identity(path)
+        before = identity_of(path)
         try:
             self._db = self._connect()
         except SQL_ERRORS as error:
@@ -162,7 +162,7 @@ class Connection:
             raise LedgerUnavailable(self.path, "it was closed", "open it again")
         # Without this, writes to a file that was deleted, moved or replaced would succeed and be
         # lost, and two processes could give out the same ports. It costs 2 us.
-        if self._identity != _identity(self.path):
+        if self._identity != identity_of(self.path):
             raise LedgerUnavailable(
                 self.path,
                 "the file was removed or replaced while it was in use",
@@ -212,8 +212,7 @@ class Connection:
             # O_PATH: to close any other descriptor of the file would drop SQLite's locks on it
             # (https://www.sqlite.org/howtocorrupt.html, "POSIX advisory locks").
             self._file = os.open(self.path, os.O_PATH)
-            found = os.fstat(self._file)
-            self._identity = (found.st_dev, found.st_ino)
+            self._identity = identity_of(self._file)
         return db
 
     def _refuse_shared_folder(self) -> None:
@@ -245,12 +244,3 @@ class Connection:
                 f"SQLite's journal mode is {mode} where {wanted} was asked for",
                 "keep it on a local disk, or set CHALLENGE_LEDGER_WAL=false",
             )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file at a path, None when there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

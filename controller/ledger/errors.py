@@ -10,6 +10,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import ClassVar
 
+from controller.ledger.filesystem import identity_of
+
 # Extended result codes keep the primary one in the low byte: https://www.sqlite.org/rescode.html.
 _PRIMARY_CODE = 0xFF
 
@@ -92,13 +94,7 @@ class LedgerCorrupt(LedgerUnavailable):
 
     def is_at_path(self) -> bool:
         """Whether the bad file is still the one at its path, not one that has replaced it since."""
-        if self.inode is None:
-            return True
-        try:
-            found = self.path.stat()
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self.inode
+        return self.inode is None or identity_of(self.path) == self.inode
 
 
 _REMEDIES = {

@@ -16,6 +16,15 @@ _SHARED = frozenset(
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
+def identity_of(file: Path | int) -> tuple[int, int] | None:
+    """Device and inode of the file at a path, or of an open one; None when there is none."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def is_shared(kind: str | None) -> bool:
     """Whether a file system of this kind may be used from several hosts."""
     return kind in _SHARED

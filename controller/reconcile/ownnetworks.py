@@ -125,15 +125,7 @@ class OwnNetworks:
         ``ledger_owners`` are the owners by subnet, read after the last launch had begun. With
         ``keep`` false all of them go. Raises RuntimeFault.
         """
-        settings = self._settings
-        found = await networks.list_networks(
-            self._engine, installation=settings.installation, node=settings.node_name
-        )
-        there = {
-            Own(each.subnet, each.egress): each.name
-            for each in found
-            if each.kind == labels.KIND_INSTANCE and each.subnet is not None
-        }
+        there = await self._there()
         for own in [own for own in self._spare if own not in there]:
             del self._spare[own]
         for own, name in there.items():
@@ -170,16 +162,23 @@ class OwnNetworks:
 
     async def _clear(self, subnet: IPv4Network) -> bool:
         """Remove our own networks that have a part of a subnet whose owner has none of them."""
+        found = await self._there()
+        overlapping = [name for own, name in found.items() if own.subnet.overlaps(subnet)]
+        for name in overlapping:
+            await networks.remove_network(self._engine, name)
+        return bool(overlapping)
+
+    async def _there(self) -> dict[Own, str]:
+        """The names of all networks of one instance each, as the engine has them."""
         settings = self._settings
-        cleared = False
-        for each in await networks.list_networks(
+        found = await networks.list_networks(
             self._engine, installation=settings.installation, node=settings.node_name
-        ):
-            ours = each.kind == labels.KIND_INSTANCE and each.subnet is not None
-            if ours and each.subnet is not None and each.subnet.overlaps(subnet):
-                await networks.remove_network(self._engine, each.name)
-                cleared = True
-        return cleared
+        )
+        return {
+            Own(each.subnet, each.egress): each.name
+            for each in found
+            if each.kind == labels.KIND_INSTANCE and each.subnet is not None
+        }
 
     def _name(self, own: Own) -> str:
         return labels.own_network_name(self._settings.installation, own.subnet, own.egress)
