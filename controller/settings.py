@@ -17,6 +17,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from controller.addresses import HostAddress, Networks, Resolvers, comma_separated
 from controller.api import image_pattern, values
 from controller.container_settings import ContainerSettings
+from controller.manager_settings import ManagerSettings
 
 PREFIX = "CHALLENGE_"
 LAST_PORT = 65535
@@ -31,7 +32,7 @@ class SettingsError(Exception):
     """One or more settings are wrong; the text names variable, value and what was expected."""
 
 
-class Settings(ContainerSettings):
+class Settings(ManagerSettings, ContainerSettings):
     """The controller's settings; each field is also ``CHALLENGE_<NAME>`` and ``--<name>``."""
 
     model_config = SettingsConfigDict(
@@ -181,18 +182,6 @@ class Settings(ContainerSettings):
     )
     ledger_synchronous: Literal["OFF", "NORMAL", "FULL", "EXTRA"] = Field(
         "NORMAL", description="SQLite's synchronous level of the ledger."
-    )
-    node_lease_duration: int = Field(
-        40,
-        ge=4,
-        le=3600,
-        description="Seconds after which a silent node counts as lost; renewed at a quarter of it.",
-    )
-    manager_lease_duration: int = Field(
-        15,
-        ge=2,
-        le=3600,
-        description="Seconds after which another manager takes over from a silent one.",
     )
     metrics_address: HostAddress = Field(
         "127.0.0.1",

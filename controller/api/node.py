@@ -3,7 +3,7 @@
 Must not hold a heartbeat: that is a Lease's part, which is cheaper to renew.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,10 +36,18 @@ class NodeSpec(Model):
             "10000-29999",
             ".portRange",
         ),
+        Rule(
+            "!has(self.drain) || (has(self.unschedulable) && self.unschedulable)",
+            "drain needs unschedulable: true: what is moved away would come back otherwise",
+            ".drain",
+        ),
     )
 
     unschedulable: bool = False
     """Whether the node is cordoned: it gets no new instances and keeps those it has."""
+    drain: Literal["Managed", "All"] | None = None
+    """Whether instances move away from the node: Managed are those of ChallengePools, each once its
+    successor is Ready; All are players' as well, which get another address. Needs unschedulable."""
     launch_concurrency: (
         Annotated[int, Field(ge=1, le=64, json_schema_extra={"format": "int32"})] | None
     ) = None

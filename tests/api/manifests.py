@@ -204,6 +204,7 @@ MANIFESTS: dict[str, Manifest] = {
         "ChallengeNode",
         {
             "unschedulable": True,
+            "drain": "Managed",
             "launchConcurrency": 4,
             "portRange": "10000-29999",
             "maxInstances": 200,
