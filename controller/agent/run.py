@@ -23,7 +23,7 @@ from controller.agent.node import NodeKeeper
 from controller.agent.prepull import PrePull
 from controller.agent.sampling import keep_sampling
 from controller.cluster import operator
-from controller.cluster.client import INSTANCES, NODES, Cluster
+from controller.cluster.client import INSTANCES, NODES, Cluster, Object
 from controller.cluster.errors import ApiError, ApiUnavailable
 from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 CALLS: Final = 80
 """Calls to the engine at a time: the largest gate, 64, and some that must not wait for it."""
+ECHO: Final = 0.1
+"""Seconds within which a write is answered whose echo has come already."""
 STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
@@ -265,10 +267,20 @@ class _Agent:
         take = partial(lease.wait, patience=2.0 * lease.duration)
         await until_done(f"Cannot take the Lease {lease.name}", take)
 
-    def _changed(self, key: Key, version: str) -> None:
-        """Wake an instance, unless this is the echo of what its last reconcile has written."""
-        if self._services.seen.get(key.uid) != version:
-            self._queue.wake(key)
+    def _changed(self, key: Key, read: Object, deleted: bool, patience: float = ECHO) -> None:
+        """Wake an instance, unless this is the echo of what its own reconcile has written."""
+        if not deleted and self._services.seen.get(key.uid) == read["metadata"]["resourceVersion"]:
+            return
+        if patience and not deleted and self._queue.running(key.uid):
+            # The watch can be faster than the answer to the write that it tells of.
+            loop = asyncio.get_running_loop()
+            loop.call_later(patience, self._changed, key, read, deleted, 0.0)
+            return
+        if deleted:
+            self._services.recent.forget(key.uid)
+        elif patience:
+            self._services.recent.note(read)
+        self._queue.wake(key)
 
     def _challenge_changed(self, body: dict[str, Any], deleted: bool) -> None:
         self._pre_pull.observe(body, deleted=deleted)
