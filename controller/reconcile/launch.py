@@ -19,8 +19,8 @@ from controller.reconcile.reserve import EXHAUSTED_RETRY
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.show import launched, learn_images, show
 from controller.reconcile.work import Work
-from controller.runtime import labels
-from controller.runtime.containers import ContainerPlan
+from controller.runtime import containers, labels
+from controller.runtime.containers import ContainerPlan, ContainerState
 from controller.runtime.errors import (
     EngineError,
     EngineUnavailable,
@@ -118,11 +118,17 @@ async def _adopt(work: Work) -> Result:
     work.just_launched = True
     services.attempts.succeed(work.uid)
     await services.book(Ledger.confirm, work.uid, now=milliseconds(work.now))
-    work.containers = await teardown.existing(services, work.uid)
+    work.containers = await _made(work)
     await learn_images(work, work.containers)
     show(work, work.containers)
     launched(work)
     return DONE
+
+
+async def _made(work: Work) -> list[ContainerState]:
+    """The containers as they are now; by name, since a list costs an engine more with each one."""
+    names = [labels.container_name(work.uid, c.name) for c in work.template.containers]
+    return [await containers.inspect(work.services.engine, name) for name in names]
 
 
 async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result | None:
