@@ -38,8 +38,8 @@ class ContainerSettings(BaseSettings):
         10.0,
         gt=0,
         le=3600,
-        description="Seconds between two looks at how much containers have written, where the "
-        "storage driver has no quotas.",
+        description="Seconds between two looks at how much is in volumes with a sizeLimit, and at "
+        "how much containers have written, where the storage driver has no quotas.",
     )
     default_core: str = Field(
         "0", description="Largest core dump of a container that sets no ulimit core; 0 for none."

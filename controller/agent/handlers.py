@@ -11,7 +11,7 @@ from controller.reconcile.queue import Key
 
 
 def registry(
-    changed: Callable[[Key, str], None],
+    changed: Callable[[Key, dict[str, Any], bool], None],
     node_changed: Callable[[dict[str, Any]], None],
     challenge_changed: Callable[[dict[str, Any], bool], None],
 ) -> kopf.OperatorRegistry:
@@ -19,10 +19,10 @@ def registry(
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.event(INSTANCES.group, INSTANCES.version, INSTANCES.plural, registry=handlers)
-    async def instance(body: kopf.Body, **_: Any) -> None:
+    async def instance(body: kopf.Body, type: str | None, **_: Any) -> None:
         meta = body["metadata"]
         key = Key(uid=meta["uid"], namespace=meta["namespace"], name=meta["name"])
-        changed(key, meta["resourceVersion"])
+        changed(key, dict(body), type == "DELETED")
 
     @kopf.on.event(NODES.group, NODES.version, NODES.plural, registry=handlers)
     async def node(body: kopf.Body, type: str | None, **_: Any) -> None:

@@ -22,6 +22,7 @@ from controller.agent.monitor import EngineMonitor
 from controller.agent.node import NodeKeeper
 from controller.agent.prepull import PrePull
 from controller.agent.sampling import keep_sampling
+from controller.agent.watched import Watched
 from controller.cluster import operator
 from controller.cluster.client import INSTANCES, NODES, Cluster
 from controller.cluster.errors import ApiError, ApiUnavailable
@@ -39,7 +40,7 @@ from controller.reconcile.instance import InstanceReconciler
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
 from controller.reconcile.ownnetworks import OwnNetworks
-from controller.reconcile.queue import Backoff, Key, WorkQueue
+from controller.reconcile.queue import Backoff, WorkQueue
 from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
 from controller.runtime.engine import Engine
@@ -207,7 +208,11 @@ class _Agent:
             self._monitor.run(),
             self._firewall.run(),
             self._keep_node(),
-            volumelimits.keep_sampling(self._services.volume_limits, self._queue.wake_uid),
+            volumelimits.keep_sampling(
+                self._services.volume_limits,
+                self._queue.wake_uid,
+                period=self._settings.storage_interval,
+            ),
             keep_sampling(self._services),
             self._serve(),
         ]
@@ -221,10 +226,11 @@ class _Agent:
             await self._rebuild()
         await asyncio.to_thread(self._services.folders.sweep)
         name = self._settings.node_name
+        watched = Watched(self._services, self._queue)
         watching = operator.serve(
             "agent",
             self._cluster,
-            handlers.registry(self._changed, self._node.observe, self._challenge_changed),
+            handlers.registry(watched.changed, self._node.observe, self._challenge_changed),
             namespaces=self._settings.namespaces,
             selectors={INSTANCES: f"status.nodeName={name}", NODES: f"metadata.name={name}"},
         )
@@ -264,11 +270,6 @@ class _Agent:
         """Take the Lease; raises HeldElsewhere when another engine's agent lives."""
         take = partial(lease.wait, patience=2.0 * lease.duration)
         await until_done(f"Cannot take the Lease {lease.name}", take)
-
-    def _changed(self, key: Key, version: str) -> None:
-        """Wake an instance, unless this is the echo of what its last reconcile has written."""
-        if self._services.seen.get(key.uid) != version:
-            self._queue.wake(key)
 
     def _challenge_changed(self, body: dict[str, Any], deleted: bool) -> None:
         self._pre_pull.observe(body, deleted=deleted)

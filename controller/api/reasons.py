@@ -7,7 +7,7 @@ alert. The text below each one is for users.
 from typing import Final
 
 WAITING_FOR_NODE: Final = "WaitingForNode"
-"""No node has been chosen yet, or the chosen node's agent has not begun."""
+"""No node has been chosen yet."""
 SCHEDULED: Final = "Scheduled"
 """A node has been chosen."""
 UNSCHEDULABLE: Final = "Unschedulable"
@@ -39,7 +39,7 @@ PORTS_EXHAUSTED: Final = "PortsExhausted"
 NETWORK_EXHAUSTED: Final = "NetworkExhausted"
 """The node has no free subnet; it goes on when one is released."""
 WAITING_FOR_LAUNCH_SLOT: Final = "WaitingForLaunchSlot"
-"""The node launches as many at once as it may; this one is in the queue."""
+"""It is in its node's queue: a node launches as many at once as it may."""
 PULLING_IMAGE: Final = "PullingImage"
 """An image is being pulled."""
 IMAGE_PULL_FAILED: Final = "ImagePullFailed"

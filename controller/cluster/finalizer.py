@@ -3,13 +3,9 @@
 It never touches finalizers of others.
 """
 
-from typing import Final
-
 from controller.api.meta import FINALIZER
 from controller.cluster.client import INSTANCES, Cluster, Object
 from controller.cluster.errors import Conflict, NotFound
-
-FIELD_MANAGER: Final = "challenge-controller-finalizer"
 
 
 def held(instance: Object) -> bool:
@@ -20,23 +16,14 @@ def held(instance: Object) -> bool:
 async def add(cluster: Cluster, instance: Object) -> Object:
     """Put our finalizer on the instance and return it as the server has it now.
 
-    Raises Conflict when it is gone or has changed: read it again. The uid keeps the apply from
-    creating an object that has just been deleted.
+    Raises Conflict when it is gone or has changed: read it again. The resourceVersion keeps
+    the patch from touching another object of that name, and others' finalizers as they are.
     """
     meta = instance["metadata"]
-    body = {
-        "metadata": {
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-            "resourceVersion": meta["resourceVersion"],
-            "finalizers": [FINALIZER],
-        }
-    }
+    names = [*(meta.get("finalizers") or []), FINALIZER]
+    patch = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": names}}
     try:
-        return await cluster.apply(
-            INSTANCES, meta["name"], body, meta["namespace"], manager=FIELD_MANAGER
-        )
+        return await cluster.merge(INSTANCES, meta["name"], patch, meta["namespace"])
     except NotFound as gone:
         raise Conflict(gone.status, gone.reason, str(gone), gone.details) from None
 

@@ -31,11 +31,27 @@ class EndlessBackoff:
             yield 2.0
 
 
+class NoChanges(kopf.AnnotationsDiffBaseStorage):
+    """Kopf's notion of what has changed since the last time: nothing ever, as no handler asks.
+
+    It would copy each object of each event to find out.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing of the object."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Nothing was noted."""
+        return None
+
+
 def operator_settings(selectors: dict[Kind, str]) -> kopf.OperatorSettings:
     """Kopf's settings for an event source; ``selectors`` are field selectors by kind."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = NoChanges()
     settings.networking.error_backoffs = EndlessBackoff()
     settings.networking.request_timeout = 30
     settings.watching.inactivity_timeout = 70

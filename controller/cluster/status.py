@@ -14,4 +14,14 @@ async def write(cluster: Cluster, kind: Kind, read: Object, status: dict[str, An
     """
     if read.get("status", {}) == status:
         return read
-    return await cluster.replace(kind, {**read, "status": status}, subresource="status")
+    # Of the rest the API server takes what it has; to send it would only cost both sides.
+    meta = {
+        key: read["metadata"].get(key) for key in ("name", "namespace", "uid", "resourceVersion")
+    }
+    body = {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {key: value for key, value in meta.items() if value},
+        "status": status,
+    }
+    return await cluster.replace(kind, body, subresource="status")

@@ -30,6 +30,8 @@ PARALLEL: Final = 8
 """Assignments written at a time."""
 PATIENCE: Final = 1.0
 """Seconds that an instance waits before its status says why: most need not be told."""
+QUEUE_PATIENCE: Final = 10.0
+"""The same where nodes just have enough to launch for the moment, and nothing is amiss."""
 RETELL: Final = 15.0
 """Seconds after which a status that gives a reason is brought up to date with its numbers."""
 
@@ -130,8 +132,9 @@ class Scheduler:
         status.template = template
         status.policy = resolve_policy(instance, challenge)
         self._say(status, instance, conditions.SCHEDULED, True, reasons.SCHEDULED, "")
-        message = f"Its node {chosen} has not begun with it"
-        self._summary(status, instance, Refusal(reasons.WAITING_FOR_NODE, message))
+        # Its agent says more when it has waited there for long, or when something is amiss.
+        message = f"In the queue of node {chosen}"
+        self._summary(status, instance, Refusal(reasons.WAITING_FOR_LAUNCH_SLOT, message))
         written = False
         try:
             written = await self._write(body, status)
@@ -142,7 +145,6 @@ class Scheduler:
             return None
         self._pending.served(uid)
         self.forget(uid)
-        self._recorder.event(body, "Normal", reasons.SCHEDULED, f"Assigned to node {chosen}")
         return None
 
     async def _challenge(self, instance: ChallengeInstance) -> Challenge | None:
@@ -165,8 +167,9 @@ class Scheduler:
         """Say why the instance waits, unless it began to only just now."""
         uid, now = instance.metadata.uid, asyncio.get_running_loop().time()
         waited = now - self._since.setdefault(uid, now)
-        if refusal.reason != reasons.CHALLENGE_NOT_FOUND and waited < PATIENCE:
-            return PATIENCE - waited
+        patience = QUEUE_PATIENCE if refusal.reason == reasons.WAITING_FOR_NODE else PATIENCE
+        if refusal.reason != reasons.CHALLENGE_NOT_FOUND and waited < patience:
+            return patience - waited
         said = conditions.get(instance.status.conditions, conditions.SCHEDULED)
         known = said is not None and said.reason == refusal.reason and said.status == "False"
         told = self._told.get(uid)

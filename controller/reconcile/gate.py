@@ -127,6 +127,11 @@ class Gate:
             "one. If it stays so, restart the engine"
         )
 
+    def waited(self, uid: str) -> float:
+        """How long the uid has been in the queue, in seconds; 0 when it is not."""
+        now = self._monotonic()
+        return max(now - queue.get(uid, now) for queue in self._queues.values())
+
     def holds(self, uid: str) -> bool:
         """Whether the uid has a slot."""
         return uid in self._held

@@ -11,9 +11,10 @@ that the ledger was made for. Whose time is over ends even while the API server 
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
-from controller.api import reasons
+from controller.api import conditions, reasons
 from controller.cluster.client import INSTANCES, Object
 from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, NotFound
 from controller.ledger import Instance as Row
@@ -58,6 +59,9 @@ STEPS: tuple[Step, ...] = (
 
 READ_AGAIN = 0.05
 ENGINE_RETRY = 5.0
+QUEUE_PATIENCE: Final = 10.0
+"""Seconds in the queue after which the status tells more of it than the placement did: most are
+launched by then, and a write less is a launch sooner on a node that has the API server too."""
 
 
 class InstanceReconciler:
@@ -75,6 +79,7 @@ class InstanceReconciler:
         try:
             return await self._reconcile(key)
         except Conflict:
+            self._services.recent.forget(key.uid)
             return READ_AGAIN  # changed since it was read: what is right may have changed as well
         finally:
             # A slot that was granted before and not used is given on: it must not wait with us.
@@ -85,7 +90,7 @@ class InstanceReconciler:
         services = self._services
         row = await services.book(Ledger.get, key.uid)
         try:
-            read = await self._read(key)
+            read = self._told(key, row) or await self._read(key)
         except ApiUnavailable:
             await self._end_overdue(key, row)
             raise
@@ -101,6 +106,17 @@ class InstanceReconciler:
             return None  # not yet placed anew: only another node in the object proves anything
         return await self._advance(Work.of(services, read, row))
 
+    def _told(self, key: Key, row: Row | None) -> Object | None:
+        """The object as it was told a moment ago, if all that can follow is a first launch."""
+        read = self._services.recent.get(key.uid)
+        if read is None or (row is not None and row.attempt_started is not None):
+            return None
+        status = read.get("status") or {}
+        if status.get("nodeName") != self._services.settings.node_name:
+            return None
+        ending = read["metadata"].get("deletionTimestamp") or status.get("readyTime")
+        return None if ending else read
+
     async def _read(self, key: Key) -> Object | None:
         """The object of that very uid, or None when it is certain that there is none."""
         services = self._services
@@ -113,7 +129,10 @@ class InstanceReconciler:
                 message = "This is another cluster than the one that this node's ledger is of"
                 raise ApiError(404, "WrongCluster", message, {}) from None
             return None
-        return read if read["metadata"]["uid"] == key.uid else None
+        if read["metadata"]["uid"] != key.uid:
+            return None
+        services.recent.note(read)
+        return read
 
     async def _end_overdue(self, key: Key, row: Row | None) -> None:
         """End the containers of an instance whose time is over, while nobody can be asked.
@@ -129,7 +148,7 @@ class InstanceReconciler:
 
     async def _advance(self, work: Work) -> float | None:
         services = self._services
-        work.status.start_time = work.status.start_time or work.now
+        work.status.start_time = work.status.start_time or _begun(work)
         result: Result = DONE
         try:
             services.check_engine()
@@ -141,6 +160,9 @@ class InstanceReconciler:
             result = Waiting(reasons.DOCKER_UNAVAILABLE, error.message, self._engine_retry())
         except RuntimeFault as error:
             result = Failed(reasons.LAUNCH_FAILED, error.message, ENGINE_RETRY)
+        if (left := self._untold(work, result)) > 0:
+            services.seen[work.uid] = work.read["metadata"]["resourceVersion"]
+            return self._next_look(work, Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, "", left))
         summarize(work, result)
         work.status.expiration_time = self._deadline(work)
         told = work.is_observed and work.instance.status.expiration_time is not None
@@ -151,7 +173,19 @@ class InstanceReconciler:
         if isinstance(result, Done):
             await finalize(work)
         services.seen[work.uid] = work.read["metadata"]["resourceVersion"]
+        if not isinstance(result, Waiting):
+            services.recent.forget(work.uid)  # what follows may tear down
         return self._next_look(work, result)
+
+    def _untold(self, work: Work, result: Result) -> float:
+        """How long yet, in seconds, the status need not tell of an instance in the queue."""
+        if not isinstance(result, Waiting) or result.reason != reasons.WAITING_FOR_LAUNCH_SLOT:
+            return 0.0
+        shown = conditions.get(work.instance.status.conditions, conditions.READY)
+        told = shown is not None and shown.reason == result.reason and work.is_observed
+        if not told or work.containers:
+            return 0.0
+        return QUEUE_PATIENCE - self._services.gate.waited(work.uid)
 
     def _engine_retry(self) -> float | None:
         """When to try again: the return of an engine known to be away wakes everybody."""
@@ -199,6 +233,13 @@ class InstanceReconciler:
             await forget(services.cluster, read)
         self._forget(key.uid)
         return None
+
+
+def _begun(work: Work) -> datetime:
+    """When the node began with it, told or not."""
+    if work.row is None:
+        return work.now
+    return datetime.fromtimestamp(work.row.created // 1000, UTC)
 
 
 def _grace(read: Object) -> float:

@@ -10,6 +10,7 @@ import asyncio
 from controller.api import conditions, reasons
 from controller.cluster.client import SECRETS
 from controller.cluster.references import ReferenceMissing
+from controller.ledger import Instance as Row
 from controller.ledger import Ledger, PortsExhausted, SubnetsExhausted
 from controller.reconcile import attach, gate, mounts, plan, restart, storage, teardown
 from controller.reconcile.clock import milliseconds
@@ -18,12 +19,13 @@ from controller.reconcile.reserve import EXHAUSTED_RETRY
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.show import launched, learn_images, show
 from controller.reconcile.work import Work
-from controller.runtime import labels
-from controller.runtime.containers import ContainerPlan
+from controller.runtime import containers, labels
+from controller.runtime.containers import ContainerPlan, ContainerState
 from controller.runtime.errors import (
     EngineError,
     EngineUnavailable,
     FolderFault,
+    ImageNotFound,
     NetworkExhausted,
     NotFound,
     OutcomeUnknown,
@@ -70,9 +72,10 @@ async def launch(work: Work) -> Result:
     ):
         return _in_the_queue(work)
     try:
-        return await _attempt(work, planned)
+        hindered = await _attempt(work, planned)
     finally:
         services.gate.release(work.uid)
+    return hindered or await _adopt(work)
 
 
 def _in_the_queue(work: Work) -> Result:
@@ -100,12 +103,36 @@ def complete(work: Work) -> bool:
 async def _settle(work: Work) -> None:
     """A launch whose end was not seen has succeeded after all."""
     services = work.services
-    if services.attempts.last(work.uid):
+    if services.attempts.last(work.uid) or not (work.row and work.row.is_finalized):
         services.attempts.succeed(work.uid)
         await services.book(Ledger.confirm, work.uid, now=milliseconds(work.now))
 
 
-async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result:
+async def _adopt(work: Work) -> Result:
+    """Take over what has just been launched.
+
+    It holds no slot any more, so whatever fails here takes nothing away: the next look finds what
+    runs, and settles it.
+    """
+    services = work.services
+    work.just_launched = True
+    services.attempts.succeed(work.uid)
+    await services.book(Ledger.confirm, work.uid, now=milliseconds(work.now))
+    work.containers = await _made(work)
+    await learn_images(work, work.containers)
+    show(work, work.containers)
+    launched(work)
+    return DONE
+
+
+async def _made(work: Work) -> list[ContainerState]:
+    """The containers as they are now; by name, since a list costs an engine more with each one."""
+    names = [labels.container_name(work.uid, c.name) for c in work.template.containers]
+    return [await containers.inspect(work.services.engine, name) for name in names]
+
+
+async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result | None:
+    """Launch under the slot; the result is what went wrong, None when all containers run."""
     services = work.services
     began = services.monotonic()
     try:
@@ -119,20 +146,20 @@ async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result:
         message = str(error) or f"No end after {services.settings.launch_timeout:.0f} s"
         return await _failed(work, reasons.LAUNCH_TIMEOUT, message)
     except (EngineError, FolderFault) as error:
+        if isinstance(error, ImageNotFound):
+            services.images.missing(error.image)
         return await _failed(work, reasons.LAUNCH_FAILED, error.message)
     except EngineUnavailable:
         services.metrics.launch_failed(reasons.DOCKER_UNAVAILABLE)
         raise  # what was made stays, and is adopted when the engine is back
     services.metrics.launched(services.monotonic() - began)
-    return DONE
+    return None
 
 
 async def _launch(work: Work, planned: list[ContainerPlan]) -> None:
     services = work.services
-    now = milliseconds(services.clock.now())
-    await services.book(Ledger.begin_attempt, work.uid, now=now)
+    work.row = await services.book(_begin, work.uid, now=milliseconds(services.clock.now()))
     services.batch.discard(work.uid)
-    work.row = await services.book(Ledger.get, work.uid)
     services.readiness.forget(work.uid)
     for status in work.status.containers:
         status.ready = False
@@ -145,14 +172,12 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> None:
             planned = await replace_taken(work, planned, taken)
     else:
         raise EngineError(0, f"{PORT_TRIES} host ports in a row are held by foreign programs")
-    services.gate.release(work.uid)  # what follows asks nothing of the engine that takes its locks
-    work.just_launched = True
-    await services.book(Ledger.confirm, work.uid, now=now)
-    services.attempts.succeed(work.uid)
-    work.containers = await teardown.existing(services, work.uid)
-    await learn_images(work, work.containers)
-    show(work, work.containers)
-    launched(work)
+
+
+def _begin(ledger: Ledger, uid: str, *, now: int) -> Row | None:
+    """Stamp the attempt, and read the row as it is then; one way to the ledger's thread."""
+    ledger.begin_attempt(uid, now=now)
+    return ledger.get(uid)
 
 
 async def _make(work: Work, planned: list[ContainerPlan]) -> None:

@@ -12,6 +12,9 @@ from controller.runtime.progress import FIRST_CHANGE
 
 REFERENCE_RETRY = 15.0
 """Seconds until another look for a Secret: nobody tells of one that appears."""
+PRESENT = 10.0
+"""Seconds for which an image that was there counts as there: fifty instances of one image are
+launched on one look. One that has gone meanwhile is missed by the engine, and asked for again."""
 
 
 async def pull(work: Work) -> Result:
@@ -39,6 +42,7 @@ async def pull(work: Work) -> Result:
             wake,
             auths=keys.auths(container.image),
             waiter=work.uid,
+            within=PRESENT,
         )
         if isinstance(status, PullFailed):
             return await _give_up(work, container.image, status)

@@ -97,6 +97,11 @@ class WorkQueue:
         entry.due = due
         entry.timer = loop.call_at(due, self._start, entry)
 
+    def running(self, uid: str) -> bool:
+        """Whether the uid is being reconciled at this moment."""
+        entry = self._entries.get(uid)
+        return entry is not None and entry.running
+
     def forget(self, uid: str) -> None:
         """Drop a uid, its timer and its failures, once its running reconcile has ended."""
         if entry := self._entries.get(uid):

@@ -20,6 +20,7 @@ async def release(services: Services, uid: str) -> Result:
     services.starved.pop(uid, None)
     services.unanswered.pop(uid, None)
     services.seen.pop(uid, None)
+    services.recent.forget(uid)
     services.stopping.pop(uid, None)
     services.storage.forget(uid)
     services.gate.release(uid)

@@ -22,6 +22,7 @@ from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
 from controller.reconcile.ownnetworks import OwnNetworks
 from controller.reconcile.readiness import Readiness
+from controller.reconcile.recent import Recent
 from controller.reconcile.result import Waiting
 from controller.reconcile.storagewatch import StorageWatch
 from controller.reconcile.volumelimits import VolumeLimits
@@ -76,6 +77,7 @@ class Services:
     """When the time of containers that were asked to end is over, by uid; monotonic seconds."""
     seen: dict[str, str] = field(default_factory=dict)
     """The resourceVersion that each instance was last reconciled to."""
+    recent: Recent = field(default_factory=Recent)
     starved: dict[str, None] = field(default_factory=dict)
     """Uids that wait for a port or a subnet, in order; woken when an instance gives some back."""
     unanswered: dict[str, None] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """The sizeLimits of volumes on disk: who has them, and who is over one.
 
-Looks at the folders every 10 s, one instance after the other, in a thread that works a fifth of
+Looks at the folders every so often, one instance after the other, in a thread that works a fifth of
 the time at most, however much there is to be looked at. It stops nobody: who is over a limit is
 woken, and the step `storage` acts.
 """
@@ -17,8 +17,6 @@ from controller.runtime import tree
 
 logger = logging.getLogger(__name__)
 
-PERIOD: Final = 10.0
-"""Seconds between two looks; a kubelet looks as often."""
 REST: Final = 4.0
 """Seconds of rest after each second of looking: players say how many files there are."""
 
@@ -101,7 +99,7 @@ def usage(limits: list[Limit]) -> list[Usage]:
 
 
 async def keep_sampling(
-    limits: VolumeLimits, wake: Callable[[str], object], *, period: float = PERIOD
+    limits: VolumeLimits, wake: Callable[[str], object], *, period: float
 ) -> None:
     """Look every ``period`` seconds until cancelled, and wake the instances over a limit."""
     while True:

@@ -92,6 +92,9 @@ class Work:
     def take(self, read: Object) -> None:
         """Go on from the object as a write of ours has just returned it."""
         self.read = read
+        # At once: the watch tells of it within milliseconds.
+        self.services.seen[read["metadata"]["uid"]] = read["metadata"]["resourceVersion"]
+        self.services.recent.note(read)
         self.instance = ChallengeInstance.model_validate(read)
 
     async def publish(self) -> None:

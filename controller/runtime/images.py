@@ -2,7 +2,8 @@
 
 Responsible for pulling each image once at a time, however many wait for it, a few of them at once,
 and for the back-off after a failure. It keeps no book of the images that are there: somebody else
-may remove one, so the engine is asked. Which images may be used at all is the caller's question.
+may remove one, so the engine is asked, unless its last answer is young enough for the caller. Which
+images may be used at all is the caller's question.
 """
 
 import asyncio
@@ -81,6 +82,7 @@ class Images:
         self._pull_timeout = pull_timeout
         self._clock = clock
         self._records: dict[_Key, _Record] = {}
+        self._found: dict[str, tuple[str, float]] = {}
         self.digests = Digests()
 
     async def present(self, image: str) -> str | None:
@@ -118,18 +120,20 @@ class Images:
         *,
         auths: Auths = (),
         waiter: Hashable = None,
+        within: float = 0.0,
     ) -> ImageStatus:
         """What the policy makes of the image now; starts a pull if it takes one, and returns.
 
         `wake` is called once when that pull has ended, either way: ask again then. One who asks
         again meanwhile is known by `waiter`, and by `wake` itself without one. With "Always" a
-        pull counts for a waiter if it was begun after that one had first asked.
+        pull counts for a waiter if it was begun after that one had first asked. An answer of the
+        engine's that is up to `within` seconds old will do.
         Never returns Absent. Raises EngineUnavailable.
         """
         key, asker = (image, auths), wake if waiter is None else waiter
         record = self._records.get(key)
         if policy != "Always" or (record is not None and record.is_new_to(asker)):
-            found = await self.present(image)
+            found = self._found_lately(image, within) or await self.present(image)
             if found is not None:
                 return Present(found)
         if policy == "Never":
@@ -145,6 +149,10 @@ class Images:
             self._begin(key, record)
         record.wakes[asker] = wake
         return Pulling(record.pace.shown(), record.pace.left())
+
+    def missing(self, image: str) -> None:
+        """The engine says that it has no such image: ask it the next time."""
+        self._found.pop(image, None)
 
     async def state(self, image: str, *, auths: Auths = ()) -> ImageStatus:
         """What the image is now; starts nothing. Raises EngineUnavailable."""
@@ -187,7 +195,12 @@ class Images:
 
         found = await self._engine.call(look, effect=False)
         self.digests.note(str(found["Id"]), found)
+        self._found[image] = (str(found["Id"]), self._clock())
         return found
+
+    def _found_lately(self, image: str, within: float) -> str | None:
+        image_id, at = self._found.get(image, (None, 0.0))
+        return image_id if self._clock() - at < within else None
 
     def _begin(self, key: _Key, record: _Record) -> asyncio.Task[None]:
         self._forget_old()
@@ -198,6 +211,7 @@ class Images:
     def _forget_old(self) -> None:
         """Drop what is known of images, and of those who asked for them, a long time ago."""
         before = self._clock() - _REMEMBERED_SECONDS
+        self._found = {i: found for i, found in self._found.items() if found[1] >= before}
         for key, record in list(self._records.items()):
             record.asked = {who: at for who, at in record.asked.items() if at >= before}
             if record.task is None and record.ended_at is not None and record.ended_at < before:

@@ -52,18 +52,19 @@ async def test_a_status_is_not_written_to_another_one_of_the_same_name() -> None
     assert "status" not in cluster.read(INSTANCES, "a", "team")
 
 
-async def test_the_finalizer_is_applied_to_that_very_object() -> None:
+async def test_the_finalizer_is_added_over_what_was_read_and_leaves_the_others() -> None:
     cluster = FakeCluster()
-    added = await finalizer.add(cluster, put(cluster))
+    read = put(cluster, finalizers=["a/b"])
+    added = await finalizer.add(cluster, read)
     assert finalizer.held(added)
     (sent,) = [body for body in cluster.bodies if body]
-    assert sent["metadata"]["uid"] == added["metadata"]["uid"]
-    assert sent["metadata"]["finalizers"] == [FINALIZER]
+    assert sent["metadata"]["resourceVersion"] == read["metadata"]["resourceVersion"]
+    assert sent["metadata"]["finalizers"] == ["a/b", FINALIZER]
 
 
 @pytest.mark.parametrize("meanwhile", ["gone", "changed", "another"])
 async def test_an_object_that_is_not_as_it_was_read_is_to_be_read_again(meanwhile: str) -> None:
-    """Applying to a name that is gone would make the object anew."""
+    """What is made for an object must be for that very one."""
     cluster = FakeCluster()
     read = put(cluster)
     cluster.objects.clear()

@@ -1,7 +1,8 @@
 """What a reconcile is handed, with a stand-in for the engine and the API server, and a real ledger.
 
 The engine has containers and networks in dictionaries and knows just the calls of a removal, a
-restart and a listing; a test changes `states` and looks at `calls`.
+restart and a listing, and those of a launch if a test wants it to; a test changes `states` and
+looks at `calls`.
 """
 
 from dataclasses import dataclass, field
@@ -82,6 +83,12 @@ class Containers:
     stop_timeout: int | None = None
     images_present: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     """Ids and digests by name in full."""
+    creates: bool = False
+    """Whether it knows how to make containers and networks."""
+    image_missing: str = ""
+    """What it says of a container's image that it does not have."""
+    looks_fail: bool = False
+    """Whether it refuses to be asked about a container."""
     calls: list[str] = field(default_factory=list)
 
     def answer(self, request: Request) -> Any:
@@ -89,6 +96,12 @@ class Containers:
         path = request.path.partition("?")[0].strip("/").split("/")
         if request.method != "GET":
             self.calls.append(f"{request.method} {'/'.join(path)}")
+        if path == ["containers", "create"] and self.image_missing:
+            return 404, {"message": self.image_missing}
+        if path == ["containers", "create"] and self.creates:
+            name = request.path.rpartition("name=")[2].removeprefix(f"chal-{UID}-")
+            self.states[name] = "created"
+            return 201, {"Id": f"id-{name}"}
         return getattr(self, path[0])(request.method, path[1:])
 
     def containers(self, method: str, path: list[str]) -> Any:
@@ -100,6 +113,8 @@ class Containers:
             return 404, {"message": f"No such container: {path[0]}"}
         if method == "DELETE":
             del self.states[name]
+        elif path[1] == "json" and self.looks_fail:
+            return 500, {"message": "database is locked"}
         elif path[1] == "json":
             return 200, self._inspected(name)
         elif path[1] == "start" and self.start_refused:
@@ -124,6 +139,8 @@ class Containers:
         """List and remove."""
         if method == "GET":
             return 200, [{"Id": n, "Name": n, "Labels": m} for n, m in self.networks.items()]
+        if path == ["create"] and self.creates:
+            return 201, {"Id": "network"}
         if path[0] not in self.networks:
             return 404, {"message": f"network {path[0]} not found"}
         if path[0] in self.busy_networks:
@@ -162,6 +179,7 @@ class Containers:
         return {
             "Id": f"id-{name}",
             "Name": f"/chal-{UID}-{name}",
+            "Image": "sha256:1",
             "Config": {"Labels": self._labels(name), "StopTimeout": self.stop_timeout},
             "HostConfig": {},
             "State": {

@@ -101,6 +101,26 @@ async def test_an_image_that_is_there_is_not_pulled(images: Images, registry: Re
     assert registry.pulls == []
 
 
+async def test_an_answer_that_is_young_enough_will_do(
+    images: Images, registry: Registry, fake: FakeEngine, clock: Clock
+) -> None:
+    registry.local.add("web:1")
+
+    async def looks(within: float) -> int:
+        before = len(fake.requests)
+        assert await images.ensure("web:1", "IfNotPresent", lambda: None, within=within) == Present(
+            "id of web:1"
+        )
+        return len([each for each in fake.requests[before:] if "/images/" in each.path])
+
+    assert await looks(10.0) == 1
+    clock.now += 9.0
+    assert (await looks(10.0), await looks(5.0)) == (0, 1)
+    images.missing("web:1")
+    assert await looks(10.0) == 1
+    assert await looks(0.0) == 1
+
+
 async def test_many_who_wait_for_one_image_share_a_pull_and_are_all_woken(
     fake: FakeEngine, images: Images, registry: Registry
 ) -> None:
