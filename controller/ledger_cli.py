@@ -18,6 +18,8 @@ from controller.ledger import Ledger, LedgerError, LedgerReader, cmgr
 from controller.ledger.portrange import format_spans, spans
 from controller.settings import Settings
 
+_RANGES = ("ports", "ports_override")
+
 
 def _with_file(command: Callable[..., None]) -> Callable[..., None]:
     """Add the option that names the file; the ledger's errors become one line and exit code 1."""
@@ -175,9 +177,9 @@ def quarantine(file: Path, from_cmgr: Path | None, lift_bindable: bool) -> None:
 
 
 def _readable(meta: Mapping[str, str]) -> dict[str, str]:
-    """The meta table with the range of ports as people write it."""
+    """The meta table with the ranges of ports as people write them."""
     return {
-        key: format_spans(json.loads(value)) if key == "ports" else value
+        key: format_spans(json.loads(value)) if value and key in _RANGES else value
         for key, value in meta.items()
     }
 

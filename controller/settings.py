@@ -18,6 +18,7 @@ from controller.addresses import HostAddress, Networks, Resolvers, comma_separat
 from controller.api import image_pattern, values
 from controller.container_settings import ContainerSettings
 from controller.manager_settings import ManagerSettings
+from controller.node_settings import NodeSettings
 
 PREFIX = "CHALLENGE_"
 LAST_PORT = 65535
@@ -32,7 +33,7 @@ class SettingsError(Exception):
     """One or more settings are wrong; the text names variable, value and what was expected."""
 
 
-class Settings(ManagerSettings, ContainerSettings):
+class Settings(ManagerSettings, NodeSettings, ContainerSettings):
     """The controller's settings; each field is also ``CHALLENGE_<NAME>`` and ``--<name>``."""
 
     model_config = SettingsConfigDict(

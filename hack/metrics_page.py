@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
+from controller.agent.metrics import NodeMetrics
 from controller.manager.metrics import ManagerMetrics
 from controller.reconcile.metrics import LaunchMetrics
 
@@ -22,7 +23,11 @@ with a message that names it. No label holds the name or uid of an instance, a u
 Beside these there are Prometheus' own `process_*`.
 
 """
-ROLES = ((LaunchMetrics, "The agent"), (ManagerMetrics, "The manager"))
+ROLES = (
+    (LaunchMetrics, "The agent"),
+    (NodeMetrics, "The agent's node"),
+    (ManagerMetrics, "The manager"),
+)
 
 
 def page() -> str:

@@ -64,12 +64,21 @@ class FirewallKeeper:
         self._firewall = Firewall(services.settings.installation)
         self._known: dict[str, frozenset[IPv4Network]] = {}
         self._in_force: Policy | None = None
+        self._due = asyncio.Event()
+
+    def soon(self) -> None:
+        """Look again at once: an address of the host's is another one."""
+        self._due.set()
 
     async def run(self) -> None:
         """Look after the firewall until cancelled; the first look is with the engine's."""
         while True:
             period = self._services.settings.resync_interval
-            await asyncio.sleep(min(period, PROBLEM_PERIOD) if self._services.unsafe else period)
+            with contextlib.suppress(TimeoutError):
+                unsafe = self._services.unsafe
+                async with asyncio.timeout(min(period, PROBLEM_PERIOD) if unsafe else period):
+                    await self._due.wait()
+            self._due.clear()
             if not self._services.engine_problem:
                 await self.check()
 

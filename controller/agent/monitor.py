@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from controller.agent.identity import confirm
+from controller.agent.identity import confirm, only_ours
 from controller.agent.lock import HostLock, engine_lock
 from controller.cluster.tasks import together
 from controller.ledger import LedgerUnavailable
@@ -89,6 +89,8 @@ class EngineMonitor:
             lock = engine_lock(self._services.settings.installation, info.id)
             lock.acquire()
             self._lock = lock
+        if not self._seen.is_set():
+            await only_ours(engine, self._services.settings)
         await confirm(self._services.ledger, "engine", info.id)
         await self._services.outages.reached(await run.current(engine), was_away=self._was_away)
         self._was_away = False

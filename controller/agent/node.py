@@ -1,34 +1,30 @@
-"""The node's own object: registers the ChallengeNode, keeps its status and its Lease.
+"""The node's own object: registers the ChallengeNode, keeps its status, follows its spec.
 
 The operator's spec is read, never written. Status writes are coalesced.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from controller.api import conditions, reasons
-from controller.api.node import (
-    ChallengeNode,
-    EngineStatus,
-    LaunchStatus,
-    NodeResources,
-    NodeStatus,
-)
+from controller.agent.inforce import InForce
+from controller.agent.registration import register
+from controller.api.node import ChallengeNode, NodeStatus
 from controller.cluster import status as status_writer
-from controller.cluster.client import NODES, Object
+from controller.cluster.client import NODES, Cluster, Object
 from controller.cluster.errors import ApiError, Conflict, NotFound
-from controller.ledger import Ledger, LedgerError
-from controller.reconcile.services import Services
-from controller.runtime.engine import EngineInfo
+from controller.cluster.tasks import until_done
+from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 STATUS_PERIOD: Final = 10.0
 """Seconds between two status writes at least, unless a condition changes."""
-PORT_PRESSURE: Final = 0.05
-"""Share of free ports below which the node says that they run out."""
+TROUBLED_PERIOD: Final = 2.0
+"""Seconds between two looks while the ledger cannot be used."""
+RETRY: Final = 1.0
+"""Seconds after which a status that could not be written is tried again."""
 
 
 class NodeKeeper:
@@ -36,28 +32,42 @@ class NodeKeeper:
 
     def __init__(
         self,
-        services: Services,
-        info: Callable[[], EngineInfo | None],
-        images: Callable[[], list[str]] = list,
+        cluster: Cluster,
+        settings: Settings,
+        in_force: InForce,
+        draft: Callable[[ChallengeNode], Awaitable[NodeStatus]],
+        *,
+        troubled: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``info`` gives what is known of the engine, None before it was first reached.
+        """``draft`` gives the status that is right for the object as read.
 
-        ``images`` gives the names of the images that were pulled ahead.
+        ``troubled``: the ledger cannot be used, so that it is looked at more often.
         """
-        self._services = services
-        self._info = info
-        self._images = images
+        self._cluster = cluster
+        self._settings = settings
+        self._in_force = in_force
+        self._draft = draft
+        self._troubled = troubled
         self._due = asyncio.Event()
         self._read: Object = {}
+        self._written = float("-inf")
+        self._told: tuple[object, ...] = ()
         self.deleted = False
+        self.in_force = asyncio.Event()
+        """Set once the operator's spec was read and is in force."""
 
     @property
     def name(self) -> str:
         """The node's name."""
-        return self._services.settings.node_name
+        return self._settings.node_name
+
+    @property
+    def public_address(self) -> str:
+        """The address that the operator has set on the ChallengeNode; empty without one."""
+        return self._in_force.public_address
 
     def changed(self) -> None:
-        """Write the status soon: a condition may have changed."""
+        """Write the status soon, if a condition has changed."""
         self._due.set()
 
     def observe(self, body: dict[str, Any]) -> None:
@@ -66,128 +76,74 @@ class NodeKeeper:
             self.deleted = True
             self._due.set()
             return
-        self._read = body
-        self._apply_spec(ChallengeNode.model_validate(body))
+        node = ChallengeNode.model_validate(body)
+        self._in_force.follow(node)
+        # The operator has changed the spec, or the manager the status: it took the node for lost.
+        is_new = node.metadata.generation != node.status.observed_generation
+        if is_new or _news(node.status) != self._told:
+            self._due.set()
 
     async def register(self) -> None:
         """Make the ChallengeNode if there is none; raises ApiError."""
-        try:
-            self._read = await self._services.cluster.get(NODES, self.name)
-        except NotFound:
-            spec = {"unschedulable": True} if self.deleted else {}
-            body = {"metadata": {"name": self.name}, "spec": spec}
-            self._read = await self._services.cluster.create(NODES, body)
+        self._read = await register(self._cluster, self._settings, cordoned=self.deleted)
         self.deleted = False
-        self._apply_spec(ChallengeNode.model_validate(self._read))
+        self._in_force.follow(ChallengeNode.model_validate(self._read))
 
     async def run(self) -> None:
-        """Keep the status up to date until cancelled."""
+        """Register the node, then keep its status up to date, until cancelled."""
+        await until_done(f"Cannot register ChallengeNode {self.name}", self.register)
         while True:
             self._due.clear()
             try:
                 if self.deleted:
                     await self.register()
                 await self._write()
-            except (ApiError, LedgerError) as error:
+            except ApiError as error:
                 logger.warning("Cannot write the status of ChallengeNode %s: %s", self.name, error)
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(RETRY)
                 continue
             try:
-                async with asyncio.timeout(STATUS_PERIOD):
+                async with asyncio.timeout(self._period()):
                     await self._due.wait()
             except TimeoutError:
                 continue
 
+    def _period(self) -> float:
+        """Seconds until the next look, if nothing calls for one before."""
+        if self._troubled():
+            return TROUBLED_PERIOD
+        left = self._written + STATUS_PERIOD - asyncio.get_running_loop().time()
+        return left if left > 0 else STATUS_PERIOD
+
     async def _write(self) -> None:
+        """Write the status if it has changed, and its time has come or a condition has changed."""
         try:
-            self._read = await self._services.cluster.get(NODES, self.name)
+            self._read = await self._cluster.get(NODES, self.name)
         except NotFound:
             self.deleted = True
             self._due.set()
             return
         node = ChallengeNode.model_validate(self._read)
-        status = await self._status(node)
-        if status == node.status:
+        self._in_force.follow(node)
+        if await self._in_force.adopt_range(node):
+            self.in_force.set()
+        status = await self._draft(node)
+        self._told = _news(status)
+        now = asyncio.get_running_loop().time()
+        early = now - self._written < STATUS_PERIOD
+        if status == node.status or (early and self._told == _news(node.status)):
             return
         try:
             self._read = await status_writer.write(
-                self._services.cluster, NODES, self._read, status.manifest()
+                self._cluster, NODES, self._read, status.manifest()
             )
         except Conflict:
             self._due.set()
+        else:
+            self._written = now
 
-    async def _status(self, node: ChallengeNode) -> NodeStatus:
-        services, settings = self._services, self._services.settings
-        usage = await services.book(Ledger.usage)
-        uids = await services.book(Ledger.uids)
-        total = usage.free + usage.reserved + usage.confirmed + usage.quarantined
-        status = node.status.model_copy(deep=True)
-        status.observed_generation = node.metadata.generation
-        status.address = services.address()
-        status.port_range = settings.ports
-        if info := self._info():
-            status.engine = EngineStatus(id=info.id, version=info.version)
-        most = node.spec.max_instances
-        most = settings.max_instances if most is None else most  # 0 is a limit too
-        status.capacity = NodeResources(instances=settings.max_instances, ports=total)
-        status.allocatable = NodeResources(instances=most, ports=total - usage.quarantined)
-        status.allocated = NodeResources(
-            instances=len(uids), ports=usage.reserved + usage.confirmed
-        )
-        gate = services.gate
-        status.launch = LaunchStatus(launching=gate.held, waiting=gate.waiting)
-        status.images = self._images()
-        self._conditions(status, node, low=usage.free <= total * PORT_PRESSURE, free=usage.free)
-        return status
 
-    def _conditions(self, status: NodeStatus, node: ChallengeNode, *, low: bool, free: int) -> None:
-        problem = self._services.engine_problem or self._services.gate.hanging
-        unsafe = self._services.unsafe
-        docker_reason = reasons.DOCKER_UNAVAILABLE if problem else reasons.AVAILABLE
-        ready_reason, why = reasons.READY, ""
-        if unsafe:
-            ready_reason, why = unsafe.reason, unsafe.message
-        if problem:
-            ready_reason, why = reasons.DOCKER_UNAVAILABLE, problem
-        pressure = f"{free} host ports are free"
-        now = self._services.clock.now().replace(microsecond=0)
-
-        def put(kind: str, value: bool, reason: str, message: str) -> None:
-            conditions.set_condition(
-                status.conditions,
-                kind,
-                "True" if value else "False",
-                reason,
-                message,
-                now=now,
-                observed_generation=node.metadata.generation,
-            )
-
-        put(conditions.READY, not why, ready_reason, why)
-        put(conditions.DOCKER_REACHABLE, not problem, docker_reason, problem)
-        put(conditions.FIREWALL_READY, *self._firewall())
-        put(conditions.LEDGER_HEALTHY, True, reasons.AVAILABLE, "")
-        put(
-            conditions.PORT_PRESSURE,
-            low,
-            reasons.LOW if low else reasons.AVAILABLE,
-            pressure if low else "",
-        )
-
-    def _firewall(self) -> tuple[bool, str, str]:
-        """Whether instances are kept apart, and what to say of it."""
-        if unsafe := self._services.unsafe:
-            return False, unsafe.reason, unsafe.message
-        if self._services.settings.firewall == "off":
-            message = "CHALLENGE_FIREWALL=off: its operator keeps instances from the host"
-            return False, reasons.FIREWALL_OFF, message
-        return True, reasons.AVAILABLE, ""
-
-    def _apply_spec(self, node: ChallengeNode) -> None:
-        wanted = node.spec.launch_concurrency or self._services.settings.launches
-        if self._services.gate.capacity != wanted:
-            self._services.gate.resize(wanted)
-        self.public_address = node.spec.public_address or ""
-
-    public_address = ""
-    """The address that the operator has set on the ChallengeNode; empty when there is none."""
+def _news(status: NodeStatus) -> tuple[object, ...]:
+    """What is told at once; everything else, how much is taken above all, can wait a little."""
+    said = [(each.type, each.status, each.reason) for each in status.conditions]
+    return said, status.observed_generation, status.address, status.port_range, status.engine

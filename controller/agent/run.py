@@ -5,7 +5,7 @@ Stopping touches no container: they outlive their agent.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from controller.agent import handlers, overdue, resync
+from controller.agent import handlers, overdue, ownnode, parts, resync
 from controller.agent.address import towards
 from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
+from controller.agent.metrics import NodeMetrics
 from controller.agent.monitor import EngineMonitor
 from controller.agent.node import NodeKeeper
 from controller.agent.prepull import PrePull
@@ -35,7 +36,6 @@ from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import SystemClock, milliseconds
-from controller.reconcile.gate import Gate
 from controller.reconcile.instance import InstanceReconciler
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
@@ -45,7 +45,6 @@ from controller.reconcile.readiness import Readiness
 from controller.reconcile.services import Services
 from controller.runtime.engine import Engine
 from controller.runtime.errors import RuntimeFault
-from controller.runtime.images import Images
 from controller.runtime.probes import Probes
 from controller.settings import Settings
 
@@ -69,7 +68,7 @@ async def run(
         lock = HostLock(settings.state_dir / "agent.lock")
         lock.acquire()
         stack.callback(lock.release)
-        ledger = stack.enter_context(_ledger(settings))
+        ledger = stack.enter_context(parts.ledger(settings))
         cluster_uid = await _cluster_identity(cluster)
         await confirm(ledger, "cluster", cluster_uid)
         await confirm(ledger, "node", settings.node_name)
@@ -77,43 +76,14 @@ async def run(
         engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
         stack.push_async_callback(engine.close)
         metrics = LaunchMetrics(registry)
-        agent = _Agent(settings, cluster, cluster_uid, ledger, engine, metrics)
+        about = NodeMetrics(registry)
+        agent = _Agent(settings, cluster, cluster_uid, ledger, engine, metrics, about)
         await stack.enter_async_context(agent.serving())
         await agent.ended()
 
 
-def _ledger(settings: Settings) -> Ledger:
-    return Ledger.open(
-        settings.state_dir / "ledger.db",
-        settings.port_range,
-        busy_timeout=settings.ledger_busy_timeout,
-        wal=settings.ledger_wal,
-        synchronous=settings.ledger_synchronous,
-    )
-
-
 async def _cluster_identity(cluster: Cluster) -> str:
     return await until_done("No answer", cluster.identity, errors=(ApiUnavailable,))
-
-
-def _images(settings: Settings, engine: Engine) -> Images:
-    return Images(
-        engine,
-        concurrent_pulls=settings.concurrent_pulls,
-        stall_timeout=settings.pull_stall_timeout,
-    )
-
-
-def _gate(
-    settings: Settings, engine: Engine, wake: Callable[[str], bool], metrics: LaunchMetrics
-) -> Gate:
-    return Gate(
-        settings.launches,
-        wake,
-        unanswered=lambda: engine.unanswered,
-        call_up=wake,
-        observer=metrics,
-    )
 
 
 class _Agent:
@@ -127,6 +97,7 @@ class _Agent:
         ledger: Ledger,
         engine: Engine,
         metrics: LaunchMetrics,
+        about: NodeMetrics,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -145,10 +116,10 @@ class _Agent:
             cluster_uid=cluster_uid,
             ledger=ledger,
             engine=engine,
-            images=_images(settings, engine),
+            images=parts.images(settings, engine),
             bridges=SharedBridges(engine, settings),
             own_networks=OwnNetworks(engine, settings),
-            gate=_gate(settings, engine, wake, metrics),
+            gate=parts.gate(settings, engine, wake, metrics),
             metrics=metrics,
             readiness=Readiness(Probes(engine), wake),
             attempts=Attempts(backoff),
@@ -164,21 +135,33 @@ class _Agent:
         metrics.watch(self._services.gate, engine)
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
         self._pre_pull = PrePull(self._services, backoff)
-        self._node = NodeKeeper(self._services, lambda: self._monitor.info, self._pre_pull.images)
-        self._firewall = FirewallKeeper(
-            self._services,
-            server=cluster.configuration.host,
-            restored=self._look_again,
-            changed=self._node.changed,
-        )
-        self._monitor = EngineMonitor(
-            self._services,
-            secure=self._firewall.check,
-            returned=self._look_again,
-            changed=self._node.changed,
-        )
+        self._node, self._firewall, self._monitor = self._keepers(about)
         self._resync = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
+
+    def _keepers(self, about: NodeMetrics) -> tuple[NodeKeeper, FirewallKeeper, EngineMonitor]:
+        """Who keeps the ChallengeNode, the firewall and the view of the engine."""
+        node = ownnode.keeper(
+            self._services,
+            info=lambda: monitor.info,
+            images=self._pre_pull.images,
+            moved=self._moved,
+            healed=self._look_again,
+            metrics=about,
+        )
+        firewall = FirewallKeeper(
+            self._services,
+            server=self._cluster.configuration.host,
+            restored=self._look_again,
+            changed=node.changed,
+        )
+        monitor = EngineMonitor(
+            self._services,
+            secure=firewall.check,
+            returned=self._look_again,
+            changed=node.changed,
+        )
+        return node, firewall, monitor
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -207,7 +190,7 @@ class _Agent:
             self._services.batch.run(),
             self._monitor.run(),
             self._firewall.run(),
-            self._keep_node(),
+            self._node.run(),
             volumelimits.keep_sampling(
                 self._services.volume_limits,
                 self._queue.wake_uid,
@@ -225,6 +208,7 @@ class _Agent:
         if self._services.ledger.needs_restore:
             await self._rebuild()
         await asyncio.to_thread(self._services.folders.sweep)
+        await self._node.in_force.wait()  # no port of another range than the operator's
         name = self._settings.node_name
         watched = Watched(self._services, self._queue)
         watching = operator.serve(
@@ -248,12 +232,6 @@ class _Agent:
 
         await until_done("Cannot look for what runs", rebuild, errors=(ApiError, RuntimeFault))
 
-    async def _keep_node(self) -> None:
-        """Register the node, then keep its status."""
-        name = self._node.name
-        await until_done(f"Cannot register ChallengeNode {name}", self._node.register)
-        await self._node.run()
-
     async def _lease(self) -> Lease:
         """The node's Lease, to be held as the agent of this very engine."""
         settings = self._settings
@@ -274,8 +252,13 @@ class _Agent:
     def _challenge_changed(self, body: dict[str, Any], deleted: bool) -> None:
         self._pre_pull.observe(body, deleted=deleted)
 
+    def _moved(self) -> None:
+        """Players are told another address: in each instance's status, and the firewall knows."""
+        self._firewall.soon()
+        self._look_again()
+
     def _look_again(self) -> None:
-        """The engine is back: compare everything, and wake whoever waited for it."""
+        """Compare everything, and wake all: the engine or the ledger is back, say."""
         self._resync.set()
         for key in self._queue.known():
             self._queue.wake(key)

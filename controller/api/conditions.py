@@ -41,7 +41,11 @@ PORT_PRESSURE: Final = "PortPressure"
 NETWORK_PRESSURE: Final = "NetworkPressure"
 """On a node: its range of subnets is nearly or wholly taken."""
 DISK_PRESSURE: Final = "DiskPressure"
-"""On a node: the disk of its engine is nearly full."""
+"""On a node: the disk of its engine, or of its agent's state folder, is nearly full; it gets no new
+instances until there is room again. Those that run are left alone."""
+PORT_RANGE_OVERLAP: Final = "PortRangeOverlap"
+"""On a node: its range of host ports has some that others on the host use: the cluster's NodePorts,
+or those that the kernel takes for connections. It serves all the same."""
 ORPHANS_HELD: Final = "OrphansHeld"
 """On a node: too many of its instances vanished at once; none is torn down for now."""
 

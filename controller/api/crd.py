@@ -113,12 +113,17 @@ KINDS: Final = (
         (
             _READY,
             _REASON,
-            Column("Cordoned", "boolean", ".spec.unschedulable", "It gets no new instances."),
+            Column(
+                "Instances", "string", ".status.summary.instances", "How many it has, of how many."
+            ),
+            Column("Ports", "string", ".status.summary.ports", "Host ports taken, of how many."),
+            Column("Launches", "string", ".status.summary.launches", "At work + in the queue."),
+            Column("Pressure", "string", ".status.summary.pressure", "What runs short."),
             Column("Address", "string", ".status.address", "The host that players connect to."),
-            Column("Instances", "integer", ".status.allocated.instances", "How many it has."),
-            Column("Ports", "integer", ".status.allocated.ports", "Host ports taken."),
-            Column("Launching", "integer", ".status.launch.launching", "Launches at work."),
-            Column("Waiting", "integer", ".status.launch.waiting", "Launches in the queue."),
+            Column("Version", "string", ".status.version", "Its agent's version."),
+            Column(
+                "Memory", "string", ".status.summary.memory", "Promised, of how much.", wide=True
+            ),
             Column("PortRange", "string", ".status.portRange", "Its host ports.", wide=True),
             Column("Engine", "string", ".status.engine.version", "Its engine.", wide=True),
             _AGE,

@@ -20,6 +20,7 @@ from controller.api.values import (
     PortRange,
 )
 
+Cell = Annotated[str, Field(max_length=64)]
 NodeImage = Annotated[ImageName, Described("An image's name.")]
 
 
@@ -53,13 +54,16 @@ class NodeSpec(Model):
     ) = None
     """How many launches and removals the node does at once, 1 to 64."""
     port_range: PortRange | None = None
-    """The host ports handed out to instances, first and last included, such as 10000-29999."""
+    """The host ports handed out to instances, first and last included, such as 10000-29999. Can be
+    changed while instances run: they keep ports outside of it until they end."""
     max_instances: (
         Annotated[int, Field(ge=0, le=100000, json_schema_extra={"format": "int32"})] | None
     ) = None
-    """The most instances that the node gets, 0 to 100000; without it ports and memory decide."""
+    """The most instances that the node gets, 0 to 100000; without it networks, ports and memory
+    decide. Those that are there stay when it is less."""
     public_address: Address | None = None
-    """The host that players connect to: a name or an IP address."""
+    """The host that players connect to: a name or an IP address. Instances that run show another
+    one at once."""
 
 
 class EngineStatus(Model):
@@ -75,11 +79,20 @@ class NodeResources(Model):
     """Amounts of what instances take from a node."""
 
     instances: Count | None = None
-    """Instances."""
+    """Instances. The capacity is what CHALLENGE_MAX_INSTANCES and the node's networks allow: 1000
+    instances of one container for each /22 of CHALLENGE_SHARED_SUBNETS, and those of more
+    containers for which there are networks; allocatable is no more than spec.maxInstances."""
     ports: Count | None = None
-    """Host ports."""
+    """Host ports: those of the range, and those outside of it that instances hold since before it
+    was changed. Allocatable leaves out those put aside since another program holds them."""
+    networks: Count | None = None
+    """Networks of instances of several containers, each of which has one of its own: a /27 of
+    CHALLENGE_INSTANCE_SUBNETS."""
     memory: Bytes | None = None
-    """Bytes of memory, by the containers' limits."""
+    """Bytes of memory. The capacity is the engine's machine's; allocatable is no more than the
+    limit of the cgroup that all instances are in (CHALLENGE_CGROUP_PARENT); allocated is the sum of
+    the containers' limits, CHALLENGE_DEFAULT_MEMORY for one that names none. How far the sum may go
+    beyond allocatable is the manager's to decide (CHALLENGE_MEMORY_OVERCOMMIT)."""
 
 
 class LaunchStatus(Model):
@@ -91,6 +104,21 @@ class LaunchStatus(Model):
     """Launches and removals that wait for their turn."""
 
 
+class NodeSummary(Model):
+    """The status in few words, for `kubectl get`."""
+
+    instances: Cell = ""
+    """Instances, and how many there may be, such as 12/200."""
+    ports: Cell = ""
+    """Host ports taken, and how many there are, such as 24/20000."""
+    memory: Cell = ""
+    """Memory promised by the containers' limits, and what there is, such as 6.0/15.6Gi."""
+    launches: Cell = ""
+    """Launches and removals at work, and those that wait for their turn, such as 2+7."""
+    pressure: Cell = ""
+    """What runs short, such as Ports,Disk; empty while nothing does."""
+
+
 class NodeStatus(Model):
     """What has become of a node."""
 
@@ -100,8 +128,10 @@ class NodeStatus(Model):
     """The host that players connect to."""
     engine: EngineStatus | None = None
     """The node's Docker engine."""
+    version: Annotated[str, Field(max_length=64)] | None = None
+    """The version of its agent."""
     port_range: PortRange | None = None
-    """The host ports in force, first and last included."""
+    """The host ports in force, first and last included: spec.portRange, or CHALLENGE_PORTS."""
     capacity: NodeResources | None = None
     """What the node has."""
     allocatable: NodeResources | None = None
@@ -114,6 +144,8 @@ class NodeStatus(Model):
         default_factory=list
     )
     """The images that were pulled ahead for Challenges with prePull."""
+    summary: NodeSummary | None = None
+    """The above in few words, for `kubectl get`."""
     conditions: Conditions = Field(default_factory=list)
     """Its state, aspect by aspect."""
 

@@ -100,7 +100,12 @@ AVAILABLE: Final = "Available"
 LOW: Final = "Low"
 """On a node: there is little left; the message says how much."""
 CORDONED: Final = "Cordoned"
-"""On a node: it gets no new instances."""
+"""On a node: it serves those that it has, and gets no new instances (spec.unschedulable)."""
+DRAINING: Final = "Draining"
+"""On a node: it gets no new instances, and those that it has move away (spec.drain)."""
+SHARED_PORTS: Final = "SharedPorts"
+"""On a node: its range of host ports has some that others use; the message says which and what to
+do."""
 ORPHANS_HELD: Final = "OrphansHeld"
 """On a node: too many of its instances vanished at once; nothing is torn down for 10 minutes,
 or until an operator confirms."""

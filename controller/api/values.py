@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema
 
 DNS_LABEL: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+LABEL_VALUE: Final = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 DURATION: Final = "^(0|([0-9]{1,5}[hms]){1,3})$"
 CPU: Final = r"^([0-9]{1,4}(\.[0-9]{1,3})?|[0-9]{1,7}m)$"
 MEMORY: Final = r"^[0-9]{1,15}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
@@ -126,7 +127,7 @@ Text = Annotated[str, Field(max_length=8192, pattern=r"^[^\x00]*$")]
 Argument = Annotated[Text, Described("One word; no shell reads it.")]
 LabelValue = Annotated[
     str,
-    Field(max_length=63, pattern="^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"),
+    Field(max_length=63, pattern=LABEL_VALUE),
     Described("The label's value."),
 ]
 ImageName = Annotated[

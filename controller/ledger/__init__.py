@@ -15,7 +15,16 @@ from controller.ledger.errors import (
 )
 from controller.ledger.ledger import Ledger
 from controller.ledger.reader import LedgerReader
-from controller.ledger.records import Instance, Problem, Quarantine, Slot, Subnet, Usage
+from controller.ledger.records import (
+    Instance,
+    PortTotals,
+    Problem,
+    Quarantine,
+    Slot,
+    Subnet,
+    Totals,
+    Usage,
+)
 
 __all__ = [
     "Instance",
@@ -26,11 +35,13 @@ __all__ = [
     "LedgerError",
     "LedgerReader",
     "LedgerUnavailable",
+    "PortTotals",
     "PortsExhausted",
     "Problem",
     "Quarantine",
     "Slot",
     "Subnet",
     "SubnetsExhausted",
+    "Totals",
     "Usage",
 ]

@@ -99,6 +99,10 @@ class Connection:
         self._wal = wal
         self._synchronous = synchronous.upper()
         self._read_only = read_only
+        self.problem = ""
+        """Why the last transaction failed that could not be read or written, until one has written
+        something: to read proves little while the disk is full."""
+        self._changes = 0
         self.write = Transaction(self, _WRITE)
         self.read = Transaction(self, _READ)
         self._lock = threading.Lock()
@@ -134,10 +138,12 @@ class Connection:
             db = self._usable()
             # Not by db.execute, which looks at each statement to commit it by itself.
             db.conn.execute(statement)
+            self._changes = db.conn.total_changes
         except BaseException as error:
+            told = self._told(error)
             self._lock.release()
-            if isinstance(error, SQL_ERRORS):
-                raise translate(self.path, error) from error
+            if told is not error:
+                raise told from error
             raise
         return db
 
@@ -146,15 +152,24 @@ class Connection:
         try:
             if error is None and self._db is not None:
                 self._db.conn.execute("COMMIT")
+                if self.problem and self._db.conn.total_changes != self._changes:
+                    self.problem = ""
+            told = error if error is None else self._told(error)
         except SQL_ERRORS as refused:
-            error = refused
-            raise translate(self.path, refused) from refused
+            error, told = refused, self._told(refused)
         finally:
             # Also after a commit that something else cut short, such as Ctrl-C.
             self._roll_back()
             self._lock.release()
-        if isinstance(error, SQL_ERRORS):
-            raise translate(self.path, error) from error
+        if told is not None and told is not error:
+            raise told from error
+
+    def _told(self, error: BaseException) -> BaseException:
+        """The ledger's own error for one of SQLite's; noted, if it is about the file."""
+        told = translate(self.path, error) if isinstance(error, SQL_ERRORS) else error
+        if isinstance(told, LedgerUnavailable):
+            self.problem = str(told)
+        return told
 
     def _usable(self) -> Database:
         """The open connection, if its file is still there."""

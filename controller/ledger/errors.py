@@ -33,7 +33,7 @@ class PortsExhausted(LedgerError):
     def __init__(self, wanted: int, free: int) -> None:
         super().__init__(
             f"{wanted} host port(s) wanted, {free} free: "
-            "wait until instances end, or widen CHALLENGE_PORTS"
+            "wait until instances end, or widen CHALLENGE_PORTS or the ChallengeNode's portRange"
         )
         self.wanted = wanted
         self.free = free

@@ -135,6 +135,12 @@ def uids(db: Database) -> set[str]:
     return {uid for (uid,) in db.execute("SELECT uid FROM instances")}
 
 
+def count(db: Database) -> int:
+    """How many there are."""
+    (found,) = db.execute("SELECT count(*) FROM instances").fetchone()
+    return int(found)
+
+
 def unfinalized(db: Database, *, attempt_before: int) -> list[Instance]:
     """The unfinalized whose launch began before that time, the oldest first."""
     return _select(

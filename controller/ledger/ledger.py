@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.ledger import instances, ports, rebuild, subnets
+from controller.ledger import inforce, instances, ports, rebuild, subnets
 from controller.ledger import restore as restoring
 from controller.ledger.connection import Connection
 from controller.ledger.doors import SlotDoor, SubnetDoor
@@ -46,11 +46,11 @@ class Ledger(SlotDoor, SubnetDoor):
     ) -> "Ledger":
         """Open the file, or start it; its folder must exist.
 
-        `ports` is the range (`range(10000, 30000)` or "10000-29999", both ends included); None
-        keeps the recorded one and needs a ledger that is there. Free ports outside a changed range
-        go, held ones stay until they are released. `seed` fixes the order in which new ports are
-        given out. `busy_timeout` (seconds) bounds the wait for other processes; `synchronous` is
-        OFF, NORMAL, FULL or EXTRA.
+        `ports` is the range (`range(10000, 30000)` or "10000-29999", both ends included), unless
+        `set_range` has set another one; None keeps the recorded one and needs a ledger that is
+        there. Free ports outside a changed range go, held ones stay until they are released. `seed`
+        fixes the order in which new ports are given out. `busy_timeout` (seconds) bounds the wait
+        for other processes; `synchronous` is OFF, NORMAL, FULL or EXTRA.
 
         A corrupt or foreign file is set aside: then `is_new` is True and `set_aside` names it.
         `needs_restore` stays True, over any number of starts, until `restore` was called. `wal`
@@ -185,12 +185,39 @@ class Ledger(SlotDoor, SubnetDoor):
         with self._connection.write as db:
             instances.set_expiry(db, uid, expires=expires)
 
+    def set_range(
+        self, ports: Iterable[int] | str, *, override: bool, seed: int | str | None = None
+    ) -> bool:
+        """Change the range while instances run, as `open` does; whether it was another one.
+
+        With `override` it is an operator's own, which goes before the one given at `open` until
+        this is called without. Raises ValueError for a setting out of bounds.
+        """
+        wanted = parse_ports(ports)
+        with self._connection.write as db:
+            inforce.override(db, wanted if override else None)
+            return inforce.set_range(db, wanted, random.Random(seed))
+
+    @property
+    def problem(self) -> str:
+        """Why the file could not be read or written, until something was written; else empty."""
+        return self._connection.problem
+
+    def probe(self, *, now: int) -> None:
+        """Write something, to see whether the file can be written."""
+        with self._connection.write as db:
+            db.execute(
+                "INSERT INTO meta (key, value) VALUES ('probed', ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [str(now)],
+            )
+
     def set_meta(self, key: str, value: str) -> None:
         """Record a fact about this ledger: engine ID, node name, cluster uid, installation.
 
         Raises ValueError for the keys that the ledger itself keeps.
         """
-        if key in ("ports", "schema_version", rebuild.KEY):
+        if key in (inforce.KEY, inforce.OVERRIDE, "schema_version", rebuild.KEY):
             raise ValueError(f"meta key {key!r} is the ledger's own")
         with self._connection.write as db:
             db.execute(

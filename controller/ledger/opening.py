@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from controller.ledger import check, ports, rebuild
+from controller.ledger import check, inforce, rebuild
 from controller.ledger.connection import Connection
 from controller.ledger.errors import LedgerCorrupt, LedgerUnavailable
 from controller.ledger.filesystem import set_aside
@@ -91,7 +91,7 @@ def _open(
             if not is_new:
                 _require_invariants(connection.path, db)
             if wanted is not None:
-                ports.set_range(db, wanted, chance)
+                inforce.set_range(db, inforce.overriding(db) or wanted, chance)
             if is_new:
                 rebuild.ask_for(db)
             pending = rebuild.is_pending(db)

@@ -1,11 +1,10 @@
-"""The host ports: taking one, giving it back, putting it aside, and the range they come from.
+"""The host ports: taking one, giving it back, putting it aside.
 
 Responsible for the rows of `ports`. Each function takes a connection that is inside a transaction
 of its caller and never commits.
 """
 
 import json
-import random
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -13,13 +12,12 @@ from typing import Literal
 from sqlite_utils import Database
 
 from controller.ledger.errors import PortsExhausted
-from controller.ledger.portrange import spans
-from controller.ledger.records import Quarantine, Usage
+from controller.ledger.records import PortTotals, Quarantine, Usage
 from controller.ledger.schema import FREE
 
 # A port that comes free goes to the end of the line, so that late packets of the last player do not
 # reach the next one's service.
-_END_OF_LINE = f"coalesce((SELECT turn FROM ports WHERE {FREE} ORDER BY turn DESC LIMIT 1), 0) + 1"
+END_OF_LINE = f"coalesce((SELECT turn FROM ports WHERE {FREE} ORDER BY turn DESC LIMIT 1), 0) + 1"
 _FIRST_FREE = f"SELECT port FROM ports WHERE {FREE} ORDER BY turn LIMIT 1"
 # Nearly always nothing is due: asking for it in the same query costs a reservation next to nothing.
 _FIRST_FREE_AND_DUE = (
@@ -33,10 +31,10 @@ _TAKE = {
 }
 _GIVE_BACK = (
     "UPDATE ports SET instance = NULL, slot = NULL, name = NULL, confirmed = NULL,"
-    f" turn = {_END_OF_LINE} WHERE "
+    f" turn = {END_OF_LINE} WHERE "
 )
 _END_QUARANTINE = (
-    f"UPDATE ports SET quarantine = NULL, quarantine_until = NULL, turn = {_END_OF_LINE} WHERE "
+    f"UPDATE ports SET quarantine = NULL, quarantine_until = NULL, turn = {END_OF_LINE} WHERE "
 )
 # Each from an index that holds little else: a scan of the table takes 5 ms at 53,001 ports.
 _USAGE = f"""
@@ -45,6 +43,16 @@ SELECT (SELECT count(*) FROM ports INDEXED BY ports_free WHERE {FREE}),
        (SELECT count(*) FROM ports),
        (SELECT count(*) FROM ports INDEXED BY ports_by_instance
         WHERE instance IS NOT NULL AND confirmed IS NOT NULL AND quarantine IS NULL)
+"""
+# What is held is counted in an index and the rest follows: 0.6 ms with 53,000 ports held, where the
+# free and the confirmed ones take 2 and 16 ms.
+_TOTALS = """
+SELECT (SELECT count(*) FROM ports),
+       (SELECT count(*) FROM ports INDEXED BY ports_by_instance WHERE instance IS NOT NULL)
+       + (SELECT count(*) FROM ports INDEXED BY ports_by_slot
+          WHERE slot IS NOT NULL AND instance IS NULL),
+       (SELECT count(*) FROM ports INDEXED BY ports_quarantined
+        WHERE quarantine IS NOT NULL AND instance IS NULL AND slot IS NULL)
 """
 
 
@@ -90,7 +98,7 @@ def first_free(db: Database, *, now: int) -> int | None:
 def _lapse(db: Database, *, now: int) -> None:
     """End the quarantines whose time is over."""
     db.execute(_END_QUARANTINE + "quarantine IS NOT NULL AND quarantine_until <= ?", [now])
-    _drop_outside(db)
+    drop_outside(db)
 
 
 def held_by_instance(db: Database, uid: str) -> dict[str, int]:
@@ -108,16 +116,16 @@ def held_by_slot(db: Database, slot: str) -> dict[str, int]:
 def give_back_instance(db: Database, uid: str) -> None:
     """Free the ports of an instance."""
     db.execute(_GIVE_BACK + f"instance = {_OF_UID}", [uid])
-    _drop_outside(db)
+    drop_outside(db)
 
 
 def give_back_slot(db: Database, slot: str) -> None:
     """Free the ports of a slot, but for those that an instance has claimed with it."""
     db.execute(_GIVE_BACK + "slot = ? AND instance IS NULL", [slot])
-    _drop_outside(db)
+    drop_outside(db)
 
 
-def _drop_outside(db: Database) -> None:
+def drop_outside(db: Database) -> None:
     """Forget the ports outside the range that nothing holds any more."""
     # The index is named, since the planner would rather walk the line of free ports.
     db.execute(f"DELETE FROM ports INDEXED BY ports_outside WHERE in_range = 0 AND {FREE}")
@@ -169,7 +177,7 @@ def lift(db: Database, ports: Iterable[int]) -> set[int]:
         + "port IN (SELECT value FROM json_each(?)) AND quarantine IS NOT NULL RETURNING port",
         [json.dumps(sorted(set(ports)))],
     ).fetchall()
-    _drop_outside(db)
+    drop_outside(db)
     return {port for (port,) in lifted}
 
 
@@ -191,7 +199,7 @@ def swap(db: Database, instance: int, name: str, old: int, *, now: int) -> int:
         raise PortsExhausted(wanted=1, free=0)
     db.execute(_GIVE_BACK + "port = ?", [old])
     _take_one(db, port, holder="instance", of=instance, name=name)
-    _drop_outside(db)
+    drop_outside(db)
     return port
 
 
@@ -206,28 +214,7 @@ def usage(db: Database) -> Usage:
     )
 
 
-def set_range(db: Database, wanted: Sequence[int], chance: random.Random) -> None:
-    """Make the ledger's ports those of `wanted` (ascending).
-
-    New ones join the end of the line in random order; free ones outside go; those outside that are
-    held or put aside stay until they come free.
-    """
-    recorded = json.dumps(spans(wanted))
-    row = db.execute("SELECT value FROM meta WHERE key = 'ports'").fetchone()
-    if row is not None and row[0] == recorded:
-        return
-    everything = json.dumps(list(wanted))
-    db.execute("UPDATE ports SET in_range = port IN (SELECT value FROM json_each(?))", [everything])
-    _drop_outside(db)
-    known = {port for (port,) in db.execute("SELECT port FROM ports WHERE in_range = 1")}
-    new = [port for port in wanted if port not in known]
-    chance.shuffle(new)
-    db.execute(
-        f"INSERT INTO ports (port, turn) SELECT value, key + {_END_OF_LINE} FROM json_each(?)",
-        [json.dumps(new)],
-    )
-    db.execute(
-        "INSERT INTO meta (key, value) VALUES ('ports', ?)"
-        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [recorded],
-    )
+def totals(db: Database) -> PortTotals:
+    """How many ports there are, held and put aside: at little cost, however many."""
+    total, held, aside = db.execute(_TOTALS).fetchone()
+    return PortTotals(total=total, held=held, aside=aside)

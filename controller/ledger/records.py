@@ -71,6 +71,32 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class PortTotals:
+    """How many ports the ledger has, in the range or held outside of it.
+
+    `held` ones belong to an instance or a slot, `aside` ones to nobody, and nobody gets them.
+    """
+
+    total: int
+    held: int
+    aside: int
+
+    @property
+    def free(self) -> int:
+        """Ports that can be handed out now."""
+        return self.total - self.held - self.aside
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much of the node is taken, in numbers; `subnets` are those of one pool."""
+
+    ports: PortTotals
+    instances: int
+    subnets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A broken invariant: `kind` is a constant, `detail` names the rows."""
 

@@ -138,6 +138,12 @@ def free(db: Database, owner: str) -> None:
     db.execute("DELETE FROM subnets WHERE owner = ?", [owner])
 
 
+def count(db: Database, pool: IPv4Network) -> int:
+    """How many subnets of the pool are given out."""
+    (found,) = db.execute("SELECT count(*) FROM subnets WHERE pool = ?", [str(pool)]).fetchone()
+    return int(found)
+
+
 def everything(db: Database) -> list[Subnet]:
     """All subnets given out, by address."""
     rows = db.execute("SELECT owner, pool, first, last FROM subnets ORDER BY first")

@@ -54,6 +54,8 @@ class Node:
             return "cordoned"
         if ready is None or ready.status != "True":
             return f"not ready ({ready.reason})" if ready else "not ready"
+        if conditions.is_true(self.object.status.conditions, conditions.DISK_PRESSURE):
+            return "under disk pressure"
         return "" if self.alive else "not reporting"
 
 

@@ -55,7 +55,7 @@ def isolated(services: Services, container: Container, plan: ContainerPlan) -> C
         cap_drop=drop,
         no_new_privileges=not escalation,
         seccomp=_seccomp(services, security.seccomp_profile),
-        cgroup_parent=_cgroup_parent(services, container.cgroup_parent),
+        cgroup_parent=cgroup_parent(services, container.cgroup_parent),
         storage_limit=parse_memory(storage) if storage else None,
         storage_quota=services.storage.has_quotas and _driver(services) in QUOTA_DRIVERS,
         log_options=_log_options(settings),
@@ -116,7 +116,7 @@ def _seccomp(services: Services, wanted: SeccompProfile | None) -> str | None:
     return profiles.localhost(Path(settings.seccomp_dir), name)
 
 
-def _cgroup_parent(services: Services, name: str | None) -> str | None:
+def cgroup_parent(services: Services, name: str | None) -> str | None:
     """The cgroup for a container: the controller's own, or one of that name below it.
 
     With the systemd driver a slice, whose name has those of the slices above it, parted by dashes

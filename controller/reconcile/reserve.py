@@ -3,6 +3,7 @@
 from controller.api import conditions, reasons
 from controller.api.instance import PortStatus
 from controller.api.template import published_ports
+from controller.api.values import parse_memory
 from controller.ledger import Ledger, PortsExhausted
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.result import DONE, Result, Waiting
@@ -37,8 +38,16 @@ async def reserve(work: Work) -> Result:
         work.condition(conditions.PORTS_RESERVED, False, reasons.PORTS_EXHAUSTED, message)
         return Waiting(reasons.PORTS_EXHAUSTED, message, EXHAUSTED_RETRY)
     services.starved.pop(work.uid, None)
+    services.memory[work.uid] = _memory(work)
     show(work, ports)
     return DONE
+
+
+def _memory(work: Work) -> int:
+    """The most that the instance's containers may use, in bytes."""
+    default = work.services.settings.default_memory
+    limits = [container.resources.limits for container in work.template.containers]
+    return sum(parse_memory(limit.memory or default) for limit in limits)
 
 
 def show(work: Work, ports: dict[str, int]) -> None:

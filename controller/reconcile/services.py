@@ -12,7 +12,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from controller.cluster.client import Cluster
 from controller.cluster.events import Recorder
-from controller.ledger import Ledger
+from controller.ledger import Ledger, LedgerUnavailable
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
@@ -82,6 +82,10 @@ class Services:
     """Uids that wait for a port or a subnet, in order; woken when an instance gives some back."""
     unanswered: dict[str, None] = field(default_factory=dict)
     """Uids that wait for the engine to answer a call on a container of theirs."""
+    memory: dict[str, int] = field(default_factory=dict)
+    """Bytes that each instance's containers may use, by uid, of those that hold ports here."""
+    troubled: Callable[[], None] = lambda: None
+    """Called when the ledger could not be used: the node will say so."""
     volume_limits: VolumeLimits = field(default_factory=VolumeLimits)
     strays: set[str] = field(default_factory=set)
     """Uids of which the engine has volumes, and no folder is here that would tell."""
@@ -101,7 +105,11 @@ class Services:
         **kwargs: P.kwargs,
     ) -> T:
         """Call a method of the ledger off the event loop, since its file can be slow or locked."""
-        return await asyncio.to_thread(method, self.ledger, *args, **kwargs)
+        try:
+            return await asyncio.to_thread(method, self.ledger, *args, **kwargs)
+        except LedgerUnavailable:
+            self.troubled()
+            raise
 
     def check_engine(self) -> None:
         """Raise EngineUnavailable while the engine may not be used."""
@@ -124,8 +132,8 @@ class Services:
                 self.attempts.due(uid)
                 self.wake(uid)
 
-    def wake_starved(self) -> None:
+    def wake_starved(self, at_most: int = STARVED_AT_ONCE) -> None:
         """Wake the first of those who wait for a port or a subnet: some were given back."""
-        for uid in list(self.starved)[:STARVED_AT_ONCE]:
+        for uid in list(self.starved)[:at_most]:
             self.attempts.due(uid)
             self.wake(uid)

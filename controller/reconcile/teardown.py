@@ -44,6 +44,7 @@ async def free(services: Services, uid: str) -> None:
     await mounts.remove(services, uid)
     services.bridges.discard(uid)
     await services.book(Ledger.release, uid, now=milliseconds(services.clock.now()))
+    services.memory.pop(uid, None)
     services.own_networks.lost(uid)
 
 

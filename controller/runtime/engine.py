@@ -49,6 +49,8 @@ class EngineInfo:
     cgroup_driver: str
     security_options: tuple[str, ...]
     live_restore: bool
+    root: str = ""
+    """The folder of its images and containers, on its own machine."""
 
 
 class Engine:
@@ -282,4 +284,5 @@ def _info(info: dict[str, Any], api_version: str) -> EngineInfo:
         cgroup_driver=info.get("CgroupDriver", ""),
         security_options=tuple(info.get("SecurityOptions") or ()),
         live_restore=bool(info.get("LiveRestoreEnabled", False)),
+        root=info.get("DockerRootDir", ""),
     )

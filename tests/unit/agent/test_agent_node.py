@@ -1,231 +1,273 @@
-"""The node's own object: registered, kept true to the node, and tuned by its operator."""
+"""The node's own object: registered, and written no more often than it must be."""
 
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from controller.agent import registration
 from controller.agent.node import NodeKeeper
-from controller.api.node import ChallengeNode
+from controller.api import conditions
+from controller.api.node import ChallengeNode, LaunchStatus, NodeStatus
 from controller.cluster.client import NODES
-from controller.ledger import Ledger
-from controller.reconcile.gate import Gate
-from controller.reconcile.result import Waiting
-from controller.runtime.engine import Engine, EngineInfo
+from controller.cluster.errors import Forbidden
+from controller.settings import load
+from tests.unit.agent.kept import Kept
 from tests.unit.cluster.fake_cluster import FakeCluster
-from tests.unit.reconcile.world import World, world
-from tests.unit.runtime.fake_engine import FakeEngine
-
-INFO = EngineInfo(
-    id="ABCD",
-    name="host",
-    version="20.10.24",
-    api_version="1.41",
-    operating_system="",
-    kernel="",
-    architecture="",
-    cpus=2,
-    memory=1,
-    storage_driver="",
-    cgroup_version="1",
-    cgroup_driver="",
-    security_options=(),
-    live_restore=False,
-)
+from tests.unit.reconcile.virtual_time import virtual
+from tests.unit.reconcile.world import NOON
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(tmp_path / "ledger.db", "10000-10019", seed=1) as opened:
-        yield opened
+async def test_a_node_registers_itself_once_and_leaves_an_operators_spec_alone(kept: Kept) -> None:
+    await kept.keeper.register()
+    assert kept.cluster.read(NODES, "n1")["spec"] == {}
+    kept.spec(unschedulable=True)
+    await kept.keeper.register()
+    assert kept.cluster.read(NODES, "n1")["spec"] == {"unschedulable": True}
+    assert kept.cluster.count("POST") == 1
 
 
-@pytest.fixture
-async def node(ledger: Ledger) -> AsyncIterator[World]:
-    folder = Path(tempfile.mkdtemp(prefix="cc-"))
-    fake = FakeEngine(folder / "docker.sock")
-    engine = Engine(fake.url, timeout=5.0)
-    yield world(ledger, fake, engine)
-    await engine.close()
-    shutil.rmtree(folder)
+async def test_a_node_deleted_while_its_agent_lives_comes_back_cordoned(kept: Kept) -> None:
+    await kept.keeper.register()
+    kept.cluster.objects.clear()
+    kept.keeper.observe({})
+    assert kept.keeper.deleted
+    await kept.keeper.register()
+    assert kept.shown().spec.unschedulable
+    assert not kept.keeper.deleted
 
 
-@pytest.fixture
-def keeper(node: World) -> NodeKeeper:
-    return NodeKeeper(node.services, lambda: INFO)
+async def test_one_that_its_operator_has_made_anew_is_taken_as_it_is(kept: Kept) -> None:
+    await kept.keeper.register()
+    kept.keeper.observe({})
+    await kept.keeper.register()
+    assert not kept.shown().spec.unschedulable
+    assert not kept.keeper.deleted
 
 
-def shown(cluster: FakeCluster) -> ChallengeNode:
-    return ChallengeNode.model_validate(cluster.read(NODES, "n1"))
+async def test_a_node_found_deleted_is_registered_again(kept: Kept) -> None:
+    await kept.keeper.register()
+    kept.cluster.objects.clear()
+    await kept.keeper._write()
+    assert kept.keeper.deleted
+    await kept.keeper.register()
+    assert kept.shown().spec.unschedulable
 
 
-def spec(cluster: FakeCluster, **fields: Any) -> dict[str, Any]:
-    return cluster.put(NODES, cluster.read(NODES, "n1") | {"spec": fields})
+async def test_a_node_is_labelled_as_a_kubelet_does_and_as_its_settings_say(kept: Kept) -> None:
+    kept.world.configure(node_labels="example.org/disk=ssd, zone=")
+    await register(kept)
+    labels = kept.shown().metadata.labels
+    assert labels == registration.own_labels() | {"example.org/disk": "ssd", "zone": ""}
+    assert labels["kubernetes.io/os"] == "linux"
+    assert labels["kubernetes.io/arch"] in ("amd64", "arm64")
+    assert set(labels) >= {"kubernetes.io/hostname"}
 
 
-async def test_a_node_registers_itself_once_and_leaves_an_operators_spec_alone(
-    node: World, keeper: NodeKeeper
+async def register(kept: Kept) -> None:
+    await registration.register(kept.cluster, kept.world.settings, cordoned=False)
+
+
+async def test_an_operators_own_labels_are_never_written_over(
+    kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await keeper.register()
-    assert node.cluster.read(NODES, "n1")["spec"] == {}
-    spec(node.cluster, unschedulable=True)
-    await keeper.register()
-    assert node.cluster.read(NODES, "n1")["spec"] == {"unschedulable": True}
-    assert node.cluster.count("POST") == 1
+    mine = {"kubernetes.io/hostname": "my-name", "disk": "hdd", "rack": "7"}
+    kept.cluster.put(NODES, {"metadata": {"name": "n1", "labels": mine}, "spec": {}})
+    kept.world.configure(node_labels="disk=ssd,zone=a")
+    await register(kept)
+    assert kept.shown().metadata.labels == registration.own_labels() | {"zone": "a"} | mine
+    assert "disk=hdd, CHALLENGE_NODE_LABELS says ssd" in caplog.text
+    assert "kubectl label chnode n1 disk=ssd --overwrite" in caplog.text
+    writes = len(kept.cluster.requests)
+    await register(kept)
+    assert len(kept.cluster.requests) == writes + 1, "a GET, and nothing is written"
 
 
-async def test_a_node_deleted_while_its_agent_lives_comes_back_cordoned(
-    node: World, keeper: NodeKeeper
+async def test_an_agent_that_may_not_label_its_node_serves_all_the_same(
+    kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await keeper.register()
-    node.cluster.objects.clear()
-    keeper.observe({})
-    assert keeper.deleted
-    await keeper.register()
-    assert shown(node.cluster).spec.unschedulable
-    assert not keeper.deleted
+    async def refuse(method: str, path: str) -> None:
+        if method == "PATCH":
+            raise Forbidden(403, "Forbidden", "not your part", {})
+
+    kept.cluster.put(NODES, {"metadata": {"name": "n1"}, "spec": {}})
+    kept.cluster.before = refuse
+    kept.world.configure(node_labels="zone=a")
+    await register(kept)
+    assert "kubectl label chnode n1 kubernetes.io/hostname=" in caplog.text
+    assert "zone=a" in caplog.text
 
 
-async def test_one_that_its_operator_has_made_anew_is_taken_as_it_is(
-    node: World, keeper: NodeKeeper
-) -> None:
-    await keeper.register()
-    keeper.observe({})
-    await keeper.register()
-    assert not shown(node.cluster).spec.unschedulable
-    assert not keeper.deleted
-
-
-async def test_the_status_says_what_there_is_and_what_is_taken(
-    node: World, keeper: NodeKeeper
-) -> None:
-    await keeper.register()
-    node.services.ledger.reserve("a", ["x", "y"], namespace="team", name="a", now=0)
-    node.services.ledger.quarantine(10000, until=None, reason="sshd")
-    await keeper._write()
-    status = shown(node.cluster).status
-    assert status.address == "192.0.2.1"
-    assert status.engine is not None
-    assert (status.engine.id, status.engine.version) == ("ABCD", "20.10.24")
-    for resources, instances, ports in (
-        (status.capacity, 100_000, 20),
-        (status.allocatable, 100_000, 19),
-        (status.allocated, 1, 2),
-    ):
-        assert resources is not None
-        assert resources.instances == instances
-        assert resources.ports in (ports, ports - 1)
-    assert {c.type: c.status for c in status.conditions} == {
-        "Ready": "True",
-        "DockerReachable": "True",
-        "FirewallReady": "True",
-        "LedgerHealthy": "True",
-        "PortPressure": "False",
-    }
-
-
-async def test_a_status_that_is_true_already_is_not_written_again(
-    node: World, keeper: NodeKeeper
-) -> None:
-    await keeper.register()
-    await keeper._write()
-    await keeper._write()
-    assert node.cluster.count("PUT") == 1
-
-
-async def test_an_engine_that_is_away_makes_the_node_not_ready(
-    node: World, keeper: NodeKeeper
-) -> None:
-    await keeper.register()
-    node.services.engine_problem = "Cannot connect to the Docker daemon"
-    await keeper._write()
-    found = {c.type: c for c in shown(node.cluster).status.conditions}
-    assert (found["Ready"].status, found["Ready"].reason) == ("False", "DockerUnavailable")
-    assert found["Ready"].message == "Cannot connect to the Docker daemon"
-    assert found["DockerReachable"].status == "False"
-
-
-async def test_a_node_that_cannot_keep_instances_apart_is_not_ready(
-    node: World, keeper: NodeKeeper
-) -> None:
-    await keeper.register()
-    node.services.unsafe = Waiting("FirewallUnavailable", "iptables is not there: install it")
-    await keeper._write()
-    found = {c.type: c for c in shown(node.cluster).status.conditions}
-    for kind in ("Ready", "FirewallReady"):
-        assert (found[kind].status, found[kind].reason) == ("False", "FirewallUnavailable")
-        assert "install it" in found[kind].message
-
-
-async def test_a_firewall_that_the_operator_keeps_is_told_and_does_not_hinder(
-    node: World, keeper: NodeKeeper
-) -> None:
-    node.services.settings = node.settings.model_copy(update={"firewall": "off"})
-    await keeper.register()
-    await keeper._write()
-    found = {c.type: c for c in shown(node.cluster).status.conditions}
-    assert found["Ready"].status == "True"
-    assert (found["FirewallReady"].status, found["FirewallReady"].reason) == (
-        "False",
-        "FirewallOff",
-    )
-
-
-async def test_the_node_says_when_its_ports_run_out(node: World, keeper: NodeKeeper) -> None:
-    await keeper.register()
-    names = [f"p{number}" for number in range(19)]
-    node.services.ledger.reserve("a", names, namespace="team", name="a", now=0)
-    await keeper._write()
-    (pressure,) = [c for c in shown(node.cluster).status.conditions if c.type == "PortPressure"]
-    assert (pressure.status, pressure.message) == ("True", "1 host ports are free")
-
-
-@pytest.mark.parametrize(("most", "expected"), [(0, 0), (7, 7), (None, 100_000)])
-async def test_the_operators_limit_counts_also_when_it_is_none_at_all(
-    node: World, keeper: NodeKeeper, most: int | None, expected: int
-) -> None:
-    await keeper.register()
-    spec(node.cluster, **({} if most is None else {"maxInstances": most}))
-    await keeper._write()
-    allocatable = shown(node.cluster).status.allocatable
-    assert allocatable is not None
-    assert allocatable.instances == expected
+async def test_a_status_that_is_true_already_is_not_written_again(kept: Kept) -> None:
+    await kept.keeper.register()
+    await kept.status()
+    await kept.status()
+    assert kept.cluster.count("PUT") == 1
 
 
 async def test_the_operators_gate_and_address_are_in_force_at_once_and_until_taken_back(
-    node: World, keeper: NodeKeeper
+    kept: Kept,
 ) -> None:
-    await keeper.register()
-    keeper.observe(spec(node.cluster, launchConcurrency=8, publicAddress="ctf.example.org"))
-    assert node.services.gate.capacity == 8
-    assert keeper.public_address == "ctf.example.org"
-    keeper.observe(spec(node.cluster))
-    assert node.services.gate.capacity == node.settings.launches
-    assert keeper.public_address == ""
+    await kept.keeper.register()
+    gate = kept.world.services.gate
+    kept.keeper.observe(kept.spec(launchConcurrency=8, publicAddress="ctf.example.org"))
+    assert gate.capacity == 8
+    assert kept.keeper.public_address == "ctf.example.org"
+    assert kept.moved == 1, "instances that run are to show it"
+    kept.keeper.observe(kept.spec(launchConcurrency=9, publicAddress="ctf.example.org"))
+    assert kept.moved == 1
+    kept.keeper.observe(kept.spec())
+    assert gate.capacity == kept.world.settings.launches
+    assert kept.keeper.public_address == ""
+    assert kept.moved == 2
 
 
-async def test_a_node_found_deleted_is_registered_again(node: World, keeper: NodeKeeper) -> None:
-    await keeper.register()
-    node.cluster.objects.clear()
-    await keeper._write()
-    assert keeper.deleted
-    await keeper.register()
-    assert shown(node.cluster).spec.unschedulable
+class Told:
+    """A keeper whose status a test sets, on an API server that counts."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.status = NodeStatus(launch=LaunchStatus())
+        self.troubled = False
+        self.say("Ready", "True", "Ready")
+        self.keeper = NodeKeeper(
+            self.cluster,
+            load({"node_name": "n1", "state_dir": "/nonexistent"}),
+            NothingInForce(),  # type: ignore[arg-type]  # no node stands behind this one
+            self._draft,
+            troubled=lambda: self.troubled,
+        )
+
+    def say(self, kind: str, status: conditions.Status, reason: str) -> None:
+        """Set a condition, and have it told."""
+        conditions.set_condition(
+            self.status.conditions, kind, status, reason, now=NOON, observed_generation=1
+        )
+
+    async def _draft(self, node: ChallengeNode) -> NodeStatus:
+        return copy.deepcopy(self.status)
+
+    def writes(self) -> int:
+        """Status writes so far."""
+        return self.cluster.count("PUT")
+
+    async def during(self, doing: Callable[[], Awaitable[None]]) -> None:
+        """Have the keeper at work meanwhile."""
+        task = asyncio.create_task(self.keeper.run())
+        try:
+            await doing()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_node_whose_engine_hangs_is_not_ready(node: World, keeper: NodeKeeper) -> None:
-    """It answers its pings, and leaves so many calls unanswered that nothing is launched."""
-    await keeper.register()
-    stuck = [4]
-    node.services.gate = Gate(2, lambda _: True, unanswered=lambda: stuck[0])
-    await keeper._write()
-    found = {c.type: c for c in shown(node.cluster).status.conditions}
-    assert (found["Ready"].status, found["Ready"].reason) == ("False", "DockerUnavailable")
-    assert "left 4 calls unanswered" in found["DockerReachable"].message
-    stuck[0] = 3
-    await keeper._write()
-    found = {c.type: c for c in shown(node.cluster).status.conditions}
-    assert found["Ready"].status == "True"
+class NothingInForce:
+    """Stands where a spec would be put into effect."""
+
+    port_range = "10000-10019"
+    public_address = ""
+
+    def follow(self, node: ChallengeNode) -> None:
+        """Take it."""
+
+    async def adopt_range(self, node: ChallengeNode) -> bool:
+        """It is."""
+        return True
+
+
+@virtual
+async def test_two_hundred_launches_in_ten_seconds_are_two_writes_at_most() -> None:
+    told = Told()
+
+    async def launches() -> None:
+        await asyncio.sleep(0.5)
+        first = told.writes()
+        assert first == 1
+        for number in range(200):
+            told.status.launch = LaunchStatus(launching=2, waiting=200 - number)
+            told.keeper.changed()
+            await asyncio.sleep(0.05)
+        assert told.writes() - first <= 1
+        await asyncio.sleep(10)
+        assert told.writes() - first == 2, "and the last of them is told in the end"
+
+    await told.during(launches)
+
+
+@virtual
+async def test_a_condition_that_changes_is_told_at_once() -> None:
+    told = Told()
+
+    async def docker_goes_and_comes_back() -> None:
+        await asyncio.sleep(1)
+        for reason, status in (("DockerUnavailable", "False"), ("Ready", "True")):
+            before = told.writes()
+            told.say("Ready", status, reason)  # type: ignore[arg-type]  # one of both
+            told.keeper.changed()
+            await asyncio.sleep(0.1)
+            assert told.writes() == before + 1
+            read = told.cluster.read(NODES, "n1")
+            assert read["status"]["conditions"][0]["reason"] == reason
+
+    await told.during(docker_goes_and_comes_back)
+
+
+@virtual
+async def test_a_change_that_comes_early_waits_until_ten_seconds_after_the_last_write() -> None:
+    told = Told()
+
+    async def one_launch() -> None:
+        await asyncio.sleep(4)
+        told.status.launch = LaunchStatus(launching=1)
+        told.keeper.changed()
+        await asyncio.sleep(5.9)
+        assert told.writes() == 1
+        await asyncio.sleep(0.2)
+        assert told.writes() == 2
+
+    await told.during(one_launch)
+
+
+@virtual
+async def test_what_the_manager_wrote_of_a_lost_node_is_set_right_as_soon_as_it_is_seen() -> None:
+    told = Told()
+
+    async def lost() -> None:
+        await asyncio.sleep(1)
+        body = told.cluster.read(NODES, "n1")
+        body["status"]["conditions"][0] |= {"status": "Unknown", "reason": "NodeLost"}
+        told.keeper.observe(told.cluster.put(NODES, body))
+        await asyncio.sleep(0.1)
+        (ready,) = told.cluster.read(NODES, "n1")["status"]["conditions"]
+        assert ready["reason"] == "Ready"
+
+    await told.during(lost)
+
+
+@virtual
+async def test_the_echo_of_an_own_write_costs_no_request() -> None:
+    told = Told()
+
+    async def echo() -> None:
+        await asyncio.sleep(1)
+        requests = len(told.cluster.requests)
+        told.keeper.observe(told.cluster.read(NODES, "n1"))
+        await asyncio.sleep(1)
+        assert len(told.cluster.requests) == requests
+
+    told.status.observed_generation = 1
+    await told.during(echo)
+
+
+@virtual
+async def test_a_node_in_trouble_looks_more_often_and_writes_no_more_for_it() -> None:
+    told = Told()
+    told.troubled = True
+
+    async def wait() -> None:
+        await asyncio.sleep(9)
+        assert told.cluster.count("GET") >= 5
+        assert told.writes() == 1
+
+    await told.during(wait)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.agent.node import NodeKeeper
+from controller.agent import ownnode
 from controller.agent.prepull import PrePull
 from controller.cluster.client import CHALLENGES, NODES, Object
 from controller.ledger import Ledger
@@ -253,7 +253,13 @@ async def test_the_comparison_makes_good_what_the_watch_has_lost(
 async def test_the_node_tells_what_it_has(node: World, shelf: Shelf, ahead: PrePull) -> None:
     ahead.observe(challenge(node, "web:1"), deleted=False)
     await until(lambda: ahead.images() == ["web:1"])
-    keeper = NodeKeeper(node.services, lambda: None, ahead.images)
+    keeper = ownnode.keeper(
+        node.services,
+        info=lambda: None,
+        images=ahead.images,
+        moved=lambda: None,
+        healed=lambda: None,
+    )
     await keeper.register()
     await keeper._write()
     assert node.cluster.read(NODES, "n1")["status"]["images"] == ["web:1"]

@@ -106,6 +106,16 @@ def test_a_node_that_does_not_report_takes_nothing() -> None:
     assert Node(among.by_name["a"].object).problem() == "not reporting"
 
 
+def test_a_node_whose_disk_is_nearly_full_gets_nothing_new() -> None:
+    body = node_body("a")
+    body["status"]["conditions"].append(condition("DiskPressure", "True", "Low"))
+    refusal = chosen(nodes(body))
+    assert isinstance(refusal, Refusal)
+    assert refusal.message == "0/1 nodes are available: 1 under disk pressure"
+    body["status"]["conditions"][-1] = condition("DiskPressure", "False", "Available")
+    assert chosen(nodes(body)) == "a"
+
+
 def test_ports_are_counted_before_the_node_reports_them() -> None:
     among = nodes(node_body("a", ports=10))
     assert chosen(among, loaded("a", 3, launched=True, ports=3), ports=1) == "a"

@@ -220,6 +220,11 @@ class World:
         """The agent's settings."""
         return self.services.settings
 
+    def configure(self, **settings: Any) -> None:
+        """Serve with these settings instead, which are checked as the agent's are."""
+        base = {"node_name": "n1", "state_dir": "/nonexistent"}
+        self.services.settings = load(base | settings)
+
     def work(self, spec: dict[str, Any] | None = None, **status: Any) -> Work:
         """One reconcile of an instance with this spec and status."""
         wanted = spec or {"template": template()}

@@ -61,6 +61,12 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_a_nodes_labels_are_read_by_key() -> None:
+    found = load({"node_labels": "example.org/disk=ssd, zone=,a=1"}).labels
+    assert found == {"example.org/disk": "ssd", "zone": "", "a": "1"}
+    assert load({}).labels == {}
+
+
 def test_an_empty_kubeconfig_is_none() -> None:
     """A chart sets every variable; Path("") would be the working directory."""
     assert load({"kubeconfig": ""}).kubeconfig is None
@@ -108,6 +114,13 @@ def test_auto_is_the_number_of_cpus_within_the_gates_bounds(
         ("default_volume_size", "4095", "expected at least 4Ki"),
         ("ledger_wal", "maybe", "expected a valid boolean"),
         ("log_level", "INFO", "expected 'debug', 'info', 'warning' or 'error'"),
+        ("node_labels", "disk", "expected labels such as example.org/disk=ssd; 'disk' is none"),
+        ("node_labels", "disk=a b", "'disk=a b' is none"),
+        ("node_labels", "-x=1", "'-x=1' is none"),
+        ("node_labels", f"disk={'x' * 64}", "is none"),
+        ("node_labels", "challenge-controller.io/pool=a", "is the controller's"),
+        ("node_labels", "a=1,a=2", "expected each label once"),
+        ("disk_reserve", "91", "expected less than or equal to 90"),
         ("node_lease_duration", "3", "expected greater than or equal to 4"),
     ],
 )
