@@ -7,7 +7,6 @@ import os
 import socket
 import uuid
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -21,7 +20,6 @@ from controller.cluster.client import (
     NODES,
     POOLS,
     Cluster,
-    Kind,
     Object,
 )
 from controller.cluster.errors import ApiError
@@ -35,6 +33,7 @@ from controller.manager.metrics import ManagerMetrics
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.placement import Assigned, Assignments, is_launched, ports_of
+from controller.manager.pools import Pools
 from controller.manager.scheduler import Scheduler, plain
 from controller.settings import Settings
 
@@ -100,8 +99,14 @@ class _Manager:
         self.recorder = Recorder(cluster, "challenge-manager")
         self._pending, self._assignments = Pending(), Assignments()
         self._nodes = Nodes(lambda: self._scheduler.kick(), settings.launches)
+        self._pools = Pools(cluster, self.recorder, self._nodes, settings.namespaces)
         self._scheduler = Scheduler(
-            cluster, self.recorder, self._nodes, self._pending, self._assignments
+            cluster,
+            self.recorder,
+            self._nodes,
+            self._pending,
+            self._assignments,
+            self._pools.store.owner,
         )
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
@@ -116,7 +121,7 @@ class _Manager:
             {
                 INSTANCES: self._instance,
                 CHALLENGES: self._challenge,
-                POOLS: partial(self._declare, POOLS),
+                POOLS: lambda body, deleted: self._pools.observe(plain(body), deleted),
                 NODES: self._node,
             }
         )
@@ -126,6 +131,7 @@ class _Manager:
             self._scheduler.run(),
             self._expiry.run(),
             self._declared.run(),
+            self._pools.run(),
             self._resync(),
             operator.serve(
                 "manager", self._cluster, registry, namespaces=self._settings.namespaces
@@ -134,12 +140,11 @@ class _Manager:
 
     def _node(self, body: Object, deleted: bool) -> None:
         self._nodes.observe(body, deleted=deleted)
-
-    def _declare(self, kind: Kind, body: Object, deleted: bool) -> None:
-        self._declared.observe(kind, plain(body), deleted=deleted)
+        self._pools.nodes_changed()
 
     def _challenge(self, body: Object, deleted: bool) -> None:
-        self._declare(CHALLENGES, body, deleted)
+        self._declared.observe(CHALLENGES, plain(body), deleted=deleted)
+        self._pools.store.observe_challenge(body, deleted=deleted)
         if not deleted:
             self._scheduler.kick()
 
@@ -158,6 +163,7 @@ class _Manager:
             self._gone(uid)
             return
         self._expiry.observe(instance)
+        self._pools.store.observe_instance(instance)
         if node is None:
             self._assignments.drop(uid)
             self._pending.put(plain(body))
@@ -172,6 +178,7 @@ class _Manager:
 
     def _gone(self, uid: str) -> None:
         self._expiry.forget(uid)
+        self._pools.store.forget(uid)
         self._pending.drop(uid)
         self._scheduler.forget(uid)
         if self._assignments.drop(uid) and len(self._pending):
@@ -188,7 +195,10 @@ class _Manager:
 
     async def _compare(self) -> None:
         await self._nodes.load(self._cluster)
-        known = set(self._assignments.by_uid) | self._pending.uids()
+        await self._pools.resync()
+        known = (
+            set(self._assignments.by_uid) | self._pending.uids() | self._pools.store.members.uids()
+        )
         listed = set()
         for namespace in self._settings.namespaces or ("",):
             async for body in self._cluster.list(INSTANCES, namespace):

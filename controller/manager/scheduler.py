@@ -7,6 +7,7 @@ again with the watch's first list.
 import asyncio
 import copy
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,6 +35,13 @@ RETELL: Final = 15.0
 """Seconds after which a status that gives a reason is brought up to date with its numbers."""
 
 
+PoolOf = Callable[[ChallengeInstance], Awaitable[str | None]]
+
+
+async def _no_pool(_instance: ChallengeInstance) -> None:
+    """Without ChallengePools no instance belongs to one."""
+
+
 class Scheduler:
     """Places what is in ``pending`` on ``nodes``."""
 
@@ -44,8 +52,13 @@ class Scheduler:
         nodes: Nodes,
         pending: Pending,
         assignments: Assignments,
+        pool_of: PoolOf = _no_pool,
     ) -> None:
-        """The collections are shared with who fills them from the watch."""
+        """The collections are shared with who fills them from the watch.
+
+        ``pool_of`` tells the uid of the ChallengePool that an instance really belongs to.
+        """
+        self._pool_of = pool_of
         self._cluster = cluster
         self._recorder = recorder
         self._nodes = nodes
@@ -118,6 +131,7 @@ class Scheduler:
             return await self._wait(
                 body, instance, Refusal(reasons.CHALLENGE_NOT_FOUND, str(missing))
             )
+        pool_uid = await self._pool_of(instance)
         chosen = choose(instance, template, self._nodes, self._assignments)
         if isinstance(chosen, Refusal):
             return await self._wait(body, instance, chosen)
@@ -129,6 +143,7 @@ class Scheduler:
         status.node_name = chosen
         status.template = template
         status.policy = resolve_policy(instance, challenge)
+        status.pool_uid = pool_uid
         self._say(status, instance, conditions.SCHEDULED, True, reasons.SCHEDULED, "")
         message = f"Its node {chosen} has not begun with it"
         self._summary(status, instance, Refusal(reasons.WAITING_FOR_NODE, message))
