@@ -113,8 +113,8 @@ def _member(instance: ChallengeInstance, before: Member | None) -> Member:
     meta, status, pool = instance.metadata, instance.status, instance.pool
     assert pool is not None
     ready = conditions.get(status.conditions, conditions.READY)
-    # Neither changes later under the same uid, and both cost.
-    template = before.template if before else ""
+    # A spec's digest never changes, the template only where it is placed; both cost.
+    template = before.template if before and before.node == (status.node_name or "") else ""
     if not template and status.template is not None:
         template = template_hash(status.template)
     is_ready = ready is not None and ready.status == "True"

@@ -36,12 +36,11 @@ class PoolWrites:
         """Forget which names somebody else has taken: they may be free by now."""
         self._foreign.clear()
 
-    async def create(
-        self, pool: Pool, revision: str, taken: set[str], seeds: list[str]
-    ) -> ApiError | None:
+    async def create(self, pool: Pool, revision: str, taken: set[str], seeds: list[str]) -> str:
         """Create an instance for each of these seeds under a free name.
 
-        Returns the first refusal; raises ApiUnavailable when there is no answer.
+        Returns the API server's words for the first refusal, empty when there is none; raises
+        ApiUnavailable when there is no answer.
         """
         names = {seed: pool_instance.names(pool.object, seed, revision) for seed in set(seeds)}
         namespace, bodies = pool.object.metadata.namespace, []
@@ -53,7 +52,7 @@ class PoolWrites:
             )
             bodies.append(pool_instance.body(pool.object, seed, next(free)))
         answers = await _each(lambda body: self._make(pool, body), bodies)
-        return next((refusal for refusal in answers if refusal), None)
+        return next(filter(None, answers), "")
 
     async def delete(self, members: list[Member]) -> bool:
         """Delete instances as they were read; returns whether all are gone or going.
@@ -62,7 +61,7 @@ class PoolWrites:
         """
         return all(await _each(self._end, members))
 
-    async def _make(self, pool: Pool, body: Object) -> ApiError | None:
+    async def _make(self, pool: Pool, body: Object) -> str:
         name, namespace = body["metadata"]["name"], pool.object.metadata.namespace
         try:
             self._store.take(await self._cluster.create(INSTANCES, body, namespace))
@@ -71,8 +70,8 @@ class PoolWrites:
         except ApiUnavailable:
             raise
         except ApiError as error:
-            return error
-        return None
+            return str(error)
+        return ""
 
     async def _adopt(self, pool: Pool, name: str) -> None:
         """Find out whose the name is that was to be given."""

@@ -138,12 +138,14 @@ class Pools:
             await self._create(pool, template, seen.names, todo.create[:BURST])
         if max(len(todo.delete), len(todo.create)) > BURST:
             self._wake(pool.key)
+        if (wait := pool.retry_at - self._monotonic()) > 0:
+            self._wake(pool.key, wait)
         await self._tell(pool, pool.refusal if template else _missing(pool))
 
     async def _create(self, pool: Pool, template: str, taken: set[str], seeds: list[str]) -> None:
         revision = pool_instance.revision(pool.object, template)
         refused = await self._writes.create(pool, revision, taken, seeds)
-        if refused is None:
+        if not refused:
             pool.refused, pool.refusal = 0, None
             return
         message = f"The API server refuses an instance of the pool: {refused}"
@@ -151,7 +153,6 @@ class Pools:
         wait = BACKOFF[min(pool.refused, len(BACKOFF) - 1)]
         pool.refused += 1
         pool.retry_at = self._monotonic() + wait
-        self._wake(pool.key, wait)
 
     async def _collect(self, key: str) -> None:
         """Delete the instances of a pool that does not exist, as the garbage collector would."""

@@ -28,6 +28,7 @@ from controller.cluster.lease import Lease
 from controller.cluster.tasks import together, until_done
 from controller.manager import handlers
 from controller.manager.declared import Declared
+from controller.manager.drain import Drain
 from controller.manager.expiry import Expiry
 from controller.manager.metrics import ManagerMetrics
 from controller.manager.nodes import Nodes
@@ -108,6 +109,9 @@ class _Manager:
             self._assignments,
             self._pools.store.owner,
         )
+        self._drain = Drain(
+            cluster, self.recorder, self._nodes, self._assignments, settings.namespaces
+        )
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
@@ -132,6 +136,7 @@ class _Manager:
             self._expiry.run(),
             self._declared.run(),
             self._pools.run(),
+            self._drain.run(),
             self._resync(),
             operator.serve(
                 "manager", self._cluster, registry, namespaces=self._settings.namespaces
@@ -141,6 +146,7 @@ class _Manager:
     def _node(self, body: Object, deleted: bool) -> None:
         self._nodes.observe(body, deleted=deleted)
         self._pools.nodes_changed()
+        self._drain.nodes_changed()
 
     def _challenge(self, body: Object, deleted: bool) -> None:
         self._declared.observe(CHALLENGES, plain(body), deleted=deleted)
@@ -164,6 +170,7 @@ class _Manager:
             return
         self._expiry.observe(instance)
         self._pools.store.observe_instance(instance)
+        self._drain.instance_changed(uid, node)
         if node is None:
             self._assignments.drop(uid)
             self._pending.put(plain(body))
@@ -179,6 +186,7 @@ class _Manager:
     def _gone(self, uid: str) -> None:
         self._expiry.forget(uid)
         self._pools.store.forget(uid)
+        self._drain.forget(uid)
         self._pending.drop(uid)
         self._scheduler.forget(uid)
         if self._assignments.drop(uid) and len(self._pending):
