@@ -572,3 +572,49 @@ async def test_what_the_watch_has_lost_the_resync_brings() -> None:
     await served.pass_time(1)
     assert served.status().observed_generation == 2
     assert len(served.names()) == 7
+
+
+@virtual
+async def test_a_manager_that_begins_reads_what_there_is_before_it_makes_any() -> None:
+    """Its watch may bring the instances after the pool, or late."""
+    served = await up()
+    del served.cluster.objects[INSTANCES.path(served.names()[0], "team")]
+    await served.pass_time()
+    await served.crash()
+    made = served.cluster.count("POST", INSTANCES.plural)
+    served.begin()
+    served.tasks[1].cancel()  # the watch
+    await served.pass_time()
+    assert served.cluster.count("POST", INSTANCES.plural) == made
+
+
+@virtual
+async def test_instances_of_a_pool_that_the_watch_has_not_brought_yet_are_kept() -> None:
+    served = await up()
+    await served.crash()
+    pool = served.cluster.objects.pop(POOLS.path("web", "team"))
+    bodies = [served.cluster.objects.pop(INSTANCES.path(n, "team")) for n in served.names()]
+    served.begin()
+    served.tasks[1].cancel()  # the watch
+    await served.pass_time(1)
+    served.cluster.put(POOLS, pool)
+    for body in bodies:
+        served.cluster.put(INSTANCES, body)
+        served.pools.store.observe_instance(ChallengeInstance.model_validate(body))
+    await served.pass_time()
+    assert served.cluster.count("DELETE") == 0
+
+
+@virtual
+async def test_its_replicas_are_those_of_the_seed_that_has_the_fewest() -> None:
+    served = await up()
+
+    async def refused(method: str, path: str) -> None:
+        if method == "POST" and INSTANCES.plural in path:
+            raise Forbidden(403, "Forbidden", "exceeded quota: instances=3", {})
+
+    served.cluster.before = refused
+    del served.cluster.objects[INSTANCES.path(served.names()[0], "team")]
+    await served.pass_time()
+    status = served.status()
+    assert (status.replicas, status.instances, status.ready_instances) == (1, 3, 3)
