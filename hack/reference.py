@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from controller.api import annotations, conditions, reasons
+from controller.api import annotations, conditions, labels, reasons
 from controller.api.crd import KINDS, Kind, definition
 from controller.api.meta import API_VERSION
 
@@ -34,6 +34,7 @@ def page() -> str:
     template = _schema(KINDS[0])["properties"]["spec"]["properties"]["template"]
     parts.append(f"## The template\n\n{_table(template, '')}")
     parts.append(f"## Annotations\n\n{_constants(annotations)}")
+    parts.append(f"## Labels\n\n{_constants(labels)}")
     parts.append(f"## Conditions\n\n{_constants(conditions)}")
     parts.append(f"## Reasons\n\n{_constants(reasons)}")
     return "\n".join(parts)

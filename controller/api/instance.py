@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from controller.api.challenge import Policy, TemplateSpec
 from controller.api.conditions import Conditions
-from controller.api.meta import Model, Resource, Rule
+from controller.api.meta import GROUP, Model, OwnerReference, Resource, Rule
 from controller.api.rules import RESERVED_ENV_RULE, duration_rule, immutable_rule, label_keys_rule
 from controller.api.values import (
     LIST_MAP_BY_NAME,
@@ -201,6 +201,9 @@ class InstanceStatus(Model):
     """When it was first ready."""
     expiration_time: Timestamp | None = None
     """When its time is over; unset before it is ready, and for an instance that lives for ever."""
+    pool_uid: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """The uid of the ChallengePool that it belongs to, as the manager found it when it was placed:
+    it does not expire as long as its ownerReferences name that pool as its controller."""
     conditions: Conditions = Field(default_factory=list)
     """Its state, aspect by aspect."""
 
@@ -219,6 +222,17 @@ class ChallengeInstance(Resource):
 
     @property
     def is_pool_managed(self) -> bool:
-        """Whether a ChallengePool owns it; such instances never expire."""
+        """Whether a ChallengePool owns it, and the manager vouches for that; it never expires.
+
+        An ownerReference alone is not enough: whoever creates an instance can write one.
+        """
+        pool = self.pool
+        return pool is not None and pool.uid == self.status.pool_uid
+
+    @property
+    def pool(self) -> OwnerReference | None:
+        """The ChallengePool that the instance says manages it; there may be none of that uid."""
         owner = self.metadata.controller
-        return owner is not None and owner.kind == "ChallengePool"
+        if owner is None or owner.kind != "ChallengePool":
+            return None
+        return owner if owner.api_version.startswith(f"{GROUP}/") else None

@@ -42,7 +42,11 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 FINALIZER: Final = f"{GROUP}/agent"
 
-_SPELLINGS: Final = {"image_id": "imageID", "ephemeral_storage": "ephemeral-storage"}
+_SPELLINGS: Final = {
+    "image_id": "imageID",
+    "pool_uid": "poolUID",
+    "ephemeral_storage": "ephemeral-storage",
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The status of what is declared once and used often: Challenges, and ChallengePools.
+"""The status of Challenges, which are declared once and used often.
 
 So that a tool which waits for an object to be settled (kstatus) sees that it was taken note of, and
 its author how often it is used. Writes are coalesced: counts change with every instance.
@@ -16,24 +16,20 @@ from pydantic import ValidationError
 from controller.api import conditions, reasons
 from controller.api.challenge import Challenge, ChallengeStatus
 from controller.api.node import ChallengeNode
-from controller.api.pool import ChallengePool, PoolStatus
 from controller.cluster import status as status_writer
-from controller.cluster.client import CHALLENGES, Cluster, Kind, Object
+from controller.cluster.client import Cluster, Kind, Object
 from controller.cluster.errors import ApiError, Conflict, NotFound
 
 logger = logging.getLogger(__name__)
 
 PERIOD: Final = 5.0
 """Seconds between two writes for counts; a new generation is told at once."""
-POOLS_UNSERVED: Final = (
-    "This version of the controller does not serve ChallengePools; create ChallengeInstances"
-)
 NAMED: Final = 3
 """Nodes that the condition PrePulled names; the others are counted."""
 
 
 class Declared:
-    """Keeps the status of all Challenges and ChallengePools."""
+    """Keeps the status of all Challenges."""
 
     def __init__(
         self,
@@ -79,7 +75,7 @@ class Declared:
     async def _settle(self, kind: Kind, uid: str, body: Object, counts: Counter[str]) -> None:
         name = body["metadata"]["name"]
         try:
-            status = self._challenge(body, counts) if kind is CHALLENGES else _pool(body)
+            status = self._challenge(body, counts)
             if status is None:
                 return
             written = await status_writer.write(self._cluster, kind, body, status.manifest())
@@ -141,21 +137,3 @@ def _set(
         now=datetime.now(UTC),
         observed_generation=challenge.metadata.generation,
     )
-
-
-def _pool(body: Object) -> PoolStatus | None:
-    """The status of a ChallengePool; None when it has it already."""
-    pool = ChallengePool.model_validate(body)
-    status = pool.status.model_copy(deep=True)
-    status.observed_generation = pool.metadata.generation
-    for kind, value in ((conditions.READY, "False"), (conditions.STALLED, "True")):
-        conditions.set_condition(
-            status.conditions,
-            kind,
-            "True" if value == "True" else "False",
-            reasons.UNSUPPORTED,
-            POOLS_UNSERVED,
-            now=datetime.now(UTC),
-            observed_generation=pool.metadata.generation,
-        )
-    return None if status == pool.status else status

@@ -7,7 +7,6 @@ import os
 import socket
 import uuid
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -22,7 +21,6 @@ from controller.cluster.client import (
     NODES,
     POOLS,
     Cluster,
-    Kind,
     Object,
 )
 from controller.cluster.errors import ApiError
@@ -33,10 +31,12 @@ from controller.manager import handlers
 from controller.manager.assignments import Assignments, MemoryRule
 from controller.manager.challenges import Challenges
 from controller.manager.declared import Declared
+from controller.manager.drain import Drain
 from controller.manager.expiry import Expiry
 from controller.manager.metrics import ManagerMetrics
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
+from controller.manager.pools import Pools
 from controller.manager.quota import Quota
 from controller.manager.scheduler import Scheduler, plain
 from controller.settings import Settings
@@ -105,6 +105,7 @@ class _Manager:
         self._pending, self._assignments = Pending(), Assignments(memory)
         self._challenges = Challenges(cluster, settings.namespaces)
         self._nodes = Nodes(lambda: self._scheduler.kick(), settings.launches)
+        self._pools = Pools(cluster, self.recorder, self._nodes, settings.namespaces)
         self._scheduler = Scheduler(
             cluster,
             self.recorder,
@@ -113,6 +114,10 @@ class _Manager:
             self._assignments,
             challenges=self._challenges,
             quota=Quota(settings.max_instances_per_user),
+            pool_of=self._pools.store.owner,
+        )
+        self._drain = Drain(
+            cluster, self.recorder, self._nodes, self._assignments, settings.namespaces
         )
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
@@ -127,7 +132,7 @@ class _Manager:
             {
                 INSTANCES: self._instance,
                 CHALLENGES: self._challenge,
-                POOLS: partial(self._declare, POOLS),
+                POOLS: lambda body, deleted: self._pools.observe(plain(body), deleted),
                 NODES: self._node,
             }
         )
@@ -137,6 +142,8 @@ class _Manager:
             self._scheduler.run(),
             self._expiry.run(),
             self._declared.run(),
+            self._pools.run(),
+            self._drain.run(),
             self._resync(),
             operator.serve(
                 "manager", self._cluster, registry, namespaces=self._settings.namespaces
@@ -145,13 +152,13 @@ class _Manager:
 
     def _node(self, body: Object, deleted: bool) -> None:
         self._nodes.observe(body, deleted=deleted)
-
-    def _declare(self, kind: Kind, body: Object, deleted: bool) -> None:
-        self._declared.observe(kind, plain(body), deleted=deleted)
+        self._pools.nodes_changed()
+        self._drain.nodes_changed()
 
     def _challenge(self, body: Object, deleted: bool) -> None:
-        self._declare(CHALLENGES, body, deleted)
+        self._declared.observe(CHALLENGES, plain(body), deleted=deleted)
         self._challenges.observe(plain(body), deleted=deleted)
+        self._pools.store.observe_challenge(body, deleted=deleted)
         if not deleted:
             self._scheduler.kick()
 
@@ -170,6 +177,8 @@ class _Manager:
             self._gone(uid)
             return
         self._expiry.observe(instance)
+        self._pools.store.observe_instance(instance)
+        self._drain.instance_changed(uid, node)
         if node is None:
             self._scheduler.waits(instance, plain(body))
         else:
@@ -178,6 +187,8 @@ class _Manager:
     def _gone(self, uid: str) -> None:
         self._expiry.forget(uid)
         self._scheduler.gone(uid)
+        self._pools.store.forget(uid)
+        self._drain.forget(uid)
 
     async def _resync(self) -> None:
         """Make good what the watch loses: compare with a list of our own every so often."""
@@ -191,7 +202,8 @@ class _Manager:
     async def _compare(self) -> None:
         await self._nodes.load(self._cluster)
         await self._challenges.load()
-        known = self._scheduler.known()
+        await self._pools.resync()
+        known = self._scheduler.known() | self._pools.store.members.uids()
         listed = set()
         for namespace in self._settings.namespaces or ("",):
             async for body in self._cluster.list(INSTANCES, namespace):

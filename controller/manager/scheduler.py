@@ -7,7 +7,7 @@ again with the watch's first list.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -45,6 +45,13 @@ LOOKS_PER_SECOND: Final = 100_000
 TOO_MANY_REQUESTS: Final = 429
 
 
+PoolOf = Callable[[ChallengeInstance], Awaitable[str | None]]
+
+
+async def _no_pool(_instance: ChallengeInstance) -> None:
+    """Without ChallengePools no instance belongs to one."""
+
+
 class Scheduler:
     """Places what is in ``pending`` on ``nodes``."""
 
@@ -58,8 +65,13 @@ class Scheduler:
         *,
         challenges: Challenges | None = None,
         quota: Quota | None = None,
+        pool_of: PoolOf = _no_pool,
     ) -> None:
-        """The collections are shared with who fills them from the watch."""
+        """The collections are shared with who fills them from the watch.
+
+        ``pool_of`` tells the uid of the ChallengePool that an instance really belongs to.
+        """
+        self._pool_of = pool_of
         self._cluster = cluster
         self._recorder = recorder
         self._nodes = nodes
@@ -225,6 +237,7 @@ class Scheduler:
             return known.reason
         instance = ChallengeInstance.model_validate(body)
         challenge, template = await self._template(instance)
+        pool_uid = await self._pool_of(instance)
         if self._pending.get(uid) is not body:
             return ""  # it has changed meanwhile, and comes again
         wait.generation, wait.demand, wait.missing = self._challenges.generation, None, None
@@ -249,6 +262,7 @@ class Scheduler:
         policy = instance.status.policy if was_placed(instance) else None
         policy = policy or resolve_policy(instance, challenge)
         status = verdict.placed(instance, chosen, template, policy, datetime.now(UTC))
+        status.pool_uid = pool_uid
         await self._assign(body, instance, status)
         return ""
 

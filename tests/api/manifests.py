@@ -156,6 +156,7 @@ MANIFESTS: dict[str, Manifest] = {
             "startTime": "2026-01-31T12:00:00Z",
             "readyTime": "2026-01-31T12:00:01Z",
             "expirationTime": "2026-01-31T13:00:01Z",
+            "poolUID": "0f6a1c1e-3a5e-4b7a-9d52-5d3c1b0e8a77",
             "conditions": [CONDITION],
         },
     ),

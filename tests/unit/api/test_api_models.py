@@ -61,10 +61,17 @@ def test_metadata() -> None:
                 "labels": None,
                 "ownerReferences": [
                     {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "1"},
-                    {"kind": "ChallengePool", "name": "p", "uid": "2", "controller": True},
+                    {
+                        "apiVersion": "challenge-controller.io/v1alpha1",
+                        "kind": "ChallengePool",
+                        "name": "p",
+                        "uid": "2",
+                        "controller": True,
+                    },
                 ],
             },
             "spec": {"challengeRef": {"name": "baby"}},
+            "status": {"poolUID": "2"},
         }
     )
 

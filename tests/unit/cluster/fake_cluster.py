@@ -117,7 +117,14 @@ class FakeCluster(Cluster):
         return copy.deepcopy(body)
 
 
-_COLLECTIONS = ("leases", "challengenodes", "challengeinstances", "challenges", "events")
+_COLLECTIONS = (
+    "leases",
+    "challengenodes",
+    "challengeinstances",
+    "challengepools",
+    "challenges",
+    "events",
+)
 
 
 def _in(path: str, group: str, plural: str) -> bool:

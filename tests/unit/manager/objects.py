@@ -77,3 +77,33 @@ def lease_body(
             "renewTime": renewed or micro_time(datetime.now(UTC)),
         },
     }
+
+
+def pool_body(
+    name: str = "web",
+    *,
+    seeds: tuple[str, ...] = ("1", "2"),
+    replicas: int = 2,
+    surge: int = 1,
+    unavailable: int = 0,
+    template: dict[str, Any] | None = None,
+    **meta: Any,
+) -> Object:
+    return {
+        "metadata": {"name": name, "namespace": "team", "uid": f"uid-{name}", "generation": 1}
+        | meta,
+        "spec": {
+            "challengeRef": {"name": "echo"},
+            "seeds": list(seeds),
+            "replicas": replicas,
+            "instanceTemplate": template or {},
+            "updateStrategy": {"maxSurge": surge, "maxUnavailable": unavailable},
+        },
+        "status": {"observedGeneration": -1},
+    }
+
+
+def challenge_body(name: str = "echo", *, image: str = "img:1", **spec: Any) -> Object:
+    wanted = template()
+    wanted["containers"][0]["image"] = image
+    return {"metadata": {"name": name, "namespace": "team"}, "spec": {"template": wanted} | spec}

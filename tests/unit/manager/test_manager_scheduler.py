@@ -317,3 +317,19 @@ async def test_a_refused_write_does_not_end_placement() -> None:
     assert placing.node_of("good") == "n1"
     assert placing.count("n1") == 1
     placing.task.cancel()
+
+
+@virtual
+async def test_the_manager_says_whose_pools_an_instance_is_when_it_is_placed() -> None:
+    placing = Placing("n1")
+
+    async def pool_of(instance: ChallengeInstance) -> str | None:
+        return "uid-p" if instance.metadata.name == "pools" else None
+
+    placing.scheduler._pool_of = pool_of
+    placing.put("pools")
+    placing.put("forged", status={"poolUID": "uid-p"})
+    await placing.round()
+    assert placing.status("pools")["poolUID"] == "uid-p"
+    assert "poolUID" not in placing.status("forged")
+    placing.task.cancel()

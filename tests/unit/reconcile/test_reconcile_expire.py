@@ -29,7 +29,9 @@ def instance(
 ) -> ChallengeInstance:
     meta: dict[str, Any] = {"name": "web", "namespace": "team", "uid": UID, "generation": 1}
     if owner:
-        meta["ownerReferences"] = [{"kind": owner, "name": "x", "controller": True}]
+        group = "challenge-controller.io/v1alpha1"
+        reference = {"kind": owner, "name": "x", "uid": "x", "apiVersion": group}
+        meta["ownerReferences"] = [reference | {"controller": True}]
     shown = {"readyTime": rfc3339(ready)} if ready else {}
     return ChallengeInstance.model_validate(
         {
@@ -91,8 +93,23 @@ def test_an_instance_that_was_not_up_yet_does_not_expire() -> None:
 
 
 def test_an_instance_of_a_pool_never_expires() -> None:
-    assert end(instance({"ttl": "1s"}, owner="ChallengePool")) is None
-    assert end(instance({"ttl": "1s"}, owner="Portal")) is not None
+    policy = {"ttl": {"maximum": "1h"}, "maxLifetime": "2h"}
+    assert end(instance({"ttl": "0"}, policy, owner="ChallengePool", poolUID="x")) is None
+    assert end(instance({"ttl": "0"}, policy, owner="Portal", poolUID="x")) is not None
+
+
+@pytest.mark.parametrize("status", [{}, {"poolUID": "another"}])
+def test_who_says_to_be_a_pools_and_is_not_expires(status: dict[str, Any]) -> None:
+    """Anybody can write an ownerReference; only the manager writes the status."""
+    policy = {"ttl": {"maximum": "1h"}}
+    of = instance({"ttl": "0"}, policy, owner="ChallengePool", **status)
+    assert end(of) == NOON + HOUR
+
+
+def test_one_that_its_pool_has_left_behind_expires_as_others_do() -> None:
+    """After `kubectl delete --cascade=orphan`."""
+    of = instance({"ttl": "0"}, {"ttl": {"maximum": "1h"}}, poolUID="x")
+    assert end(of) == NOON + HOUR
 
 
 def test_for_ever_is_for_ever() -> None:
