@@ -29,3 +29,7 @@ def lines(before: list[str], incomplete: str) -> list[str]:
     found = asked.get_completions(before, incomplete)
     known = [f"{item.value}\t{item.help}" if item.help else str(item.value) for item in found]
     return [*known, NO_FILES]
+
+
+if __name__ == "__main__":
+    main()

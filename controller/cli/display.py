@@ -48,8 +48,8 @@ class Display:
         for key in gone:
             self.say(f"{key} has left {self._name}")
         self._bar.update(self._task, completed=moved, total=total or None)
-        line = f"{moved} of {count(total, 'instance')} that are to leave {self._name} have left"
-        line += f", {staying} of players' stay" if staying else ""
+        line = f"{self._name}: {moved} of {total} have left"
+        line += f", {count(staying, 'stays', 'stay')}" if staying else ""
         if line != self._said and not self._console.is_terminal:
             self.say(line)
         self._said = line

@@ -44,3 +44,7 @@ def main() -> None:
         click.echo("Interrupted", err=True)
         code = 130
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

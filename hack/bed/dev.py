@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from hack.bed.bed import Bed
-from hack.bed.cache import state_folder
+from hack.bed.cache import REPOSITORY, state_folder
 from hack.bed.controlplane import ControlPlane
 from hack.bed.errors import BedError
 from hack.bed.logs import LOGS, follow
@@ -20,6 +20,7 @@ from hack.bed.state import BedState, every_bed
 from hack.bed.sweep import remove_orphans
 
 NAME_LENGTH = 32
+PLUGIN = REPOSITORY / "hack" / "plugin"
 
 
 def _name(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -89,10 +90,11 @@ def up(name: str, controller: bool, use_current_cluster: bool) -> None:
 @main.command()
 @on_bed
 def env(name: str) -> None:
-    """Print the exports that make kubectl and docker talk to the bed."""
+    """Print the exports that make kubectl, with our plugin, and docker talk to the bed."""
     bed = _load(name)
     click.echo(f"export KUBECONFIG={shlex.quote(str(bed.kubeconfig))}")
     click.echo(f"export DOCKER_HOST={shlex.quote(bed.docker_host)}")
+    click.echo(f'export PATH={shlex.quote(str(PLUGIN))}:"$PATH"')
 
 
 @main.command()
