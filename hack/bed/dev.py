@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from hack.bed.bed import Bed
-from hack.bed.cache import state_folder
+from hack.bed.cache import REPOSITORY, state_folder
 from hack.bed.controlplane import ControlPlane
 from hack.bed.errors import BedError
 from hack.bed.fleet import MOST_NODES, Fleet, start_nodes
@@ -21,6 +21,7 @@ from hack.bed.state import BedState, every_bed
 from hack.bed.sweep import remove_orphans
 
 NAME_LENGTH = 32
+PLUGIN = REPOSITORY / "hack" / "plugin"
 
 
 def _name(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -114,10 +115,11 @@ def _start_several(bed: Bed, nodes: int, *, controller: bool) -> None:
 @click.option("--node", default=1, show_default=True, help="Whose engine docker is to talk to.")
 @on_bed
 def env(name: str, node: int) -> None:
-    """Print the exports that make kubectl and docker talk to the bed."""
+    """Print the exports that make kubectl, with our plugin, and docker talk to the bed."""
     bed = _load(name)
     click.echo(f"export KUBECONFIG={shlex.quote(str(bed.kubeconfig))}")
     click.echo(f"export DOCKER_HOST={shlex.quote(bed.engine(node).url)}")
+    click.echo(f'export PATH={shlex.quote(str(PLUGIN))}:"$PATH"')
 
 
 @main.command()
