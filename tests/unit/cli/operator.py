@@ -27,7 +27,7 @@ def ago(**span: float) -> str:
 
 def ahead(**span: float) -> str:
     """A time after now."""
-    return rfc3339(datetime.now(UTC) + timedelta(seconds=0.9, **span))
+    return rfc3339(datetime.now(UTC) + timedelta(seconds=30, **span))
 
 
 def condition(
@@ -96,6 +96,7 @@ class Operator:
         said = [condition("Ready", ready, reason, message)] if ready else []
         wanted: Object = {"challengeRef": {"name": "echo"}} | spec
         where: Object = {"nodeName": node} if node else {}
+        where |= {"poolUID": POOL["uid"]} if pool else {}
         return self.api.put(
             instances(namespace),
             {
