@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hack.bed import cluster, network
+from hack.bed import accounts, cluster, network
 from hack.bed.cache import locked
 from hack.bed.controllers import is_serving, spawn_controller
 from hack.bed.controlplane import ControlPlane, ControlPlaneState
@@ -155,6 +155,7 @@ class Bed:
             self.state.save()
         with self.report.stage("apply the custom resource definitions"):
             cluster.prepare(self.kubectl)
+            accounts.grant(self.kubectl)
 
     def use_current_cluster(self) -> None:
         """Use the cluster that kubectl talks to now, and note what is made in it.
@@ -239,10 +240,19 @@ class Bed:
         was started under the same name before, if anything, has left its state to this one.
         """
         node = None if number is None else self.node(number)
-        process = spawn_controller(self.state, node, self.kubeconfig, name, role, env or {})
+        kubeconfig = self._credentials(name, role, node)
+        process = spawn_controller(self.state, node, kubeconfig, name, role, env or {})
         self.state.controllers[name] = process
         self.state.save()
         return process
+
+    def _credentials(self, name: str, role: str, node: NodeState | None) -> Path:
+        """Those of the role in a control plane of our own, else the administrator's."""
+        if self.state.control_plane is None or role not in ("agent", "manager"):
+            return self.kubeconfig
+        if role == "manager" or node is None:
+            return accounts.manager_kubeconfig(self.control_plane, self.kubectl)
+        return accounts.agent_kubeconfig(self.control_plane, self.kubectl, name, node.name)
 
     def wait_for_controller(
         self, name: str = "controller", *, number: int | None = 1, timeout: float = 30.0
