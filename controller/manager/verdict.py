@@ -48,6 +48,8 @@ def _copy(instance: ChallengeInstance) -> InstanceStatus:
     """A status of its own as far as it is changed here: the list of conditions."""
     status = instance.status.model_copy()
     status.conditions = list(status.conditions)
+    if status.observed_generation != instance.metadata.generation:
+        status.expiration_time = None  # of a moved one that was renewed since: the agent's part
     status.observed_generation = instance.metadata.generation
     return status
 
