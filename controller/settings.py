@@ -18,6 +18,7 @@ from controller.addresses import HostAddress, Networks, Resolvers, comma_separat
 from controller.api import image_pattern, values
 from controller.container_settings import ContainerSettings
 from controller.manager_settings import ManagerSettings
+from controller.network_settings import NetworkSettings
 from controller.node_settings import NodeSettings
 
 PREFIX = "CHALLENGE_"
@@ -33,7 +34,7 @@ class SettingsError(Exception):
     """One or more settings are wrong; the text names variable, value and what was expected."""
 
 
-class Settings(ManagerSettings, NodeSettings, ContainerSettings):
+class Settings(ManagerSettings, NodeSettings, NetworkSettings, ContainerSettings):
     """The controller's settings; each field is also ``CHALLENGE_<NAME>`` and ``--<name>``."""
 
     model_config = SettingsConfigDict(
@@ -116,13 +117,6 @@ class Settings(ManagerSettings, NodeSettings, ContainerSettings):
         (),
         description="IPv4 networks that instances with egress Internet must not reach besides "
         "private ones, comma-separated: public addresses of your own machines.",
-    )
-    spare_networks: int = Field(
-        16,
-        ge=0,
-        le=1000,
-        description="Clean networks of multi-container instances that are kept for the next ones; "
-        "0 removes each with its instance.",
     )
     concurrent_launches: Annotated[int | Literal["auto"], Field(union_mode="left_to_right")] = (
         Field(

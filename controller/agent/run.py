@@ -31,7 +31,7 @@ from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
 from controller.cluster.tasks import cancel, first_ended, together, until_done
 from controller.ledger import Ledger, LedgerUnavailable
-from controller.reconcile import startup, volumelimits
+from controller.reconcile import preparing, startup, volumelimits
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
@@ -220,7 +220,8 @@ class _Agent:
         )
         sweeping = overdue.keep_sweeping(self._services, self._queue)
         keeping = lease.keep(lost_after=None)
-        await together(watching, self._keep_comparing(), sweeping, keeping)
+        ahead = preparing.keep_preparing(self._services)
+        await together(watching, self._keep_comparing(), sweeping, keeping, ahead)
         raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _rebuild(self) -> None:

@@ -55,6 +55,15 @@ class OwnNetworks:
         """How many are kept for the next instances."""
         return len(self._spare)
 
+    @property
+    def prepared(self) -> int:
+        """How many of them are of the egress that most instances have."""
+        return sum(own.egress == labels.EGRESS_NONE for own in self._spare)
+
+    @property
+    def _most(self) -> int:
+        return max(self._settings.spare_networks, self._settings.prepared_networks)
+
     def holds(self, uid: str) -> bool:
         """Whether this process has given the instance a network that it has not given back."""
         return uid in self._held
@@ -81,6 +90,18 @@ class OwnNetworks:
                 self._unmade.discard(own)
         return self._name(own)
 
+    async def prepare(self, owner: Owner, subnet: IPv4Network) -> bool:
+        """Make a spare one of a subnet that the ledger holds for the owner, who is no instance.
+
+        Whether it is there now and was not before. Raises NetworkExhausted, RuntimeFault.
+        """
+        own = Own(subnet, labels.EGRESS_NONE)
+        if own in self._spare:
+            return False
+        await self._make(owner, own)
+        self._spare[own] = None
+        return True
+
     async def give_back(self, uid: str) -> None:
         """The instance has no container left: keep its network for another one, or remove it.
 
@@ -89,7 +110,7 @@ class OwnNetworks:
         own = self._held.get(uid)
         if own is None:
             return
-        if own in self._unmade or len(self._spare) >= self._settings.spare_networks:
+        if own in self._unmade or len(self._spare) >= self._most:
             await self.remove(uid)
         else:
             del self._held[uid]
@@ -135,7 +156,7 @@ class OwnNetworks:
                 await self._keep_or_remove(own, name, keep=keep)
 
     async def _keep_or_remove(self, own: Own, name: str, *, keep: bool) -> None:
-        room = len(self._spare) < self._settings.spare_networks
+        room = len(self._spare) < self._most
         self._spare.pop(own, None)
         clean = keep and room and await networks.is_clean(self._engine, name)
         if own in self._held.values():

@@ -29,7 +29,10 @@ async def release(services: Services, uid: str) -> Result:
 
 
 async def tidy(services: Services) -> None:
-    """Remove all networks when the node has no instance left; next time, if it fails."""
+    """Remove all networks when the node has no instance left; next time, if it fails.
+
+    But for spare ones where the operator wants some to be there before the first instance is.
+    """
     if services.seen:
         return
     left = await services.book(Ledger.uids)
@@ -37,7 +40,7 @@ async def tidy(services: Services) -> None:
         return
     try:
         await services.bridges.tidy()
-        await collect(services, keep=False)
+        await collect(services, keep=services.settings.prepared_networks > 0)
     except RuntimeFault as error:
         logger.warning("Cannot remove the networks that nobody uses: %s", error.message)
 

@@ -27,6 +27,7 @@ from hack.benchmarks.firstbyte import first_byte
 
 GROUP, VERSION, PLURAL = "challenge-controller.io", "v1alpha1", "challengeinstances"
 TIMEOUT = 600.0
+INSTANCE_NETWORKS = {"label": f"{labels.NETWORK_KIND}={labels.KIND_INSTANCE}"}
 CREATORS = 8
 """Creates at a time, as a busy portal sends them."""
 
@@ -34,10 +35,11 @@ CREATORS = 8
 class OurLaunches:
     """One agent and one manager with a launch gate of a given size, on a bed."""
 
-    def __init__(self, bed: Bed, image: str, gate: int) -> None:
-        """Start both, and wait until the node is ready."""
+    def __init__(self, bed: Bed, image: str, gate: int, prepared: int) -> None:
+        """Start both, and wait until the node is ready and has that many networks prepared."""
         self._bed, self._image = bed, image
         env = {"CHALLENGE_CONCURRENT_LAUNCHES": str(gate), "CHALLENGE_PRUNE_AGE": "0"}
+        env["CHALLENGE_PREPARED_NETWORKS"] = str(prepared)
         name = f"bench-{uuid.uuid4().hex[:6]}"
         self._manager = RunningController.start(bed, f"{name}-manager", role="manager", env=env)
         self._agent = RunningController.start(bed, f"{name}-agent", role="agent", env=env)
@@ -46,11 +48,23 @@ class OurLaunches:
             kubernetes_config.new_client_from_config(str(bed.kubeconfig))
         )
         self._host = bed.node().address
+        self._wait_prepared(prepared)
 
     def close(self) -> None:
-        """Stop both."""
+        """Stop both, and leave no network to who comes next."""
         self._agent.stop()
         self._manager.stop()
+        with docker_client(self._bed.docker_host) as client:
+            for network in client.networks(filters=INSTANCE_NETWORKS):
+                client.remove_network(network["Id"])
+
+    def _wait_prepared(self, networks: int) -> None:
+        deadline = time.perf_counter() + TIMEOUT
+        with docker_client(self._bed.docker_host) as client:
+            while (there := len(client.networks(filters=INSTANCE_NETWORKS))) < networks:
+                if time.perf_counter() > deadline:
+                    raise TimeoutError(f"{there} of {networks} networks were prepared")
+                time.sleep(0.2)
 
     def cpu_seconds(self) -> tuple[float, float]:
         """CPU time that agent and manager have used so far."""
@@ -199,9 +213,9 @@ def _cpu(pid: int) -> float:
 
 
 @contextmanager
-def serving(bed: Bed, image: str, gate: int) -> Iterator[OurLaunches]:
-    """The controller with that gate, stopped at the end."""
-    ours = OurLaunches(bed, image, gate)
+def serving(bed: Bed, image: str, gate: int, prepared: int = 0) -> Iterator[OurLaunches]:
+    """The controller with that gate and so many networks prepared, stopped at the end."""
+    ours = OurLaunches(bed, image, gate, prepared)
     try:
         yield ours
     finally:

@@ -300,8 +300,9 @@ def test_a_life_costs_few_writes_and_events(begin: Worlds, echo_image: str) -> N
         lambda found: all("Ready" in reasons for reasons in found),
     )
     world.delete()
-    assert max(len(reasons) for reasons in events) <= 4
-    assert world.requests("PUT", "status") - before <= 8 * len(names)
+    assert events == [["Ready"]] * len(names)
+    # The placement and Ready; one more for who had to wait for its turn on a slow machine.
+    assert world.requests("PUT", "status") - before <= 3 * len(names)
 
 
 def test_agent_and_manager_apart_serve_the_namespaces_that_they_are_told(
