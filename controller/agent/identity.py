@@ -6,6 +6,7 @@ belongs to somebody else.
 """
 
 import asyncio
+from pathlib import Path
 from typing import Final
 
 from controller.ledger import Ledger
@@ -38,8 +39,24 @@ _REMEDIES: Final = {
 }
 
 
+BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
 class IdentityMismatch(Exception):
     """This is not the node that it was; the text says what it was, and what to do."""
+
+
+def holder(engine: str, boot: Path = BOOT) -> str:
+    """Who holds the node's Lease: the agent of this engine, on this very machine since it booted.
+
+    An agent that starts again is the same one and need not wait. A clone of the machine is not,
+    though its engine, ledger and node name are: the first of the two keeps the Lease. After a
+    reboot the agent waits until the Lease of before is silent, if the reboot was that quick.
+    """
+    try:
+        return f"engine {engine}, boot {boot.read_text().strip()}"
+    except OSError:
+        return f"engine {engine}"
 
 
 async def confirm(ledger: Ledger, key: str, value: str) -> None:

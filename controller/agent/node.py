@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 STATUS_PERIOD: Final = 10.0
 """Seconds between two status writes at least, unless a condition changes."""
-TROUBLED_PERIOD: Final = 2.0
-"""Seconds between two looks while the ledger cannot be used."""
+RESTLESS_PERIOD: Final = 2.0
+"""Seconds between two looks while the ledger cannot be used, or ports outside of the range are held
+that will go: the manager must not count on them."""
 RETRY: Final = 1.0
 """Seconds after which a status that could not be written is tried again."""
 
@@ -37,17 +38,17 @@ class NodeKeeper:
         in_force: InForce,
         draft: Callable[[ChallengeNode], Awaitable[NodeStatus]],
         *,
-        troubled: Callable[[], bool] = lambda: False,
+        restless: Callable[[], bool] = lambda: False,
     ) -> None:
         """``draft`` gives the status that is right for the object as read.
 
-        ``troubled``: the ledger cannot be used, so that it is looked at more often.
+        ``restless``: what nobody announces may change, so that it is looked at more often.
         """
         self._cluster = cluster
         self._settings = settings
         self._in_force = in_force
         self._draft = draft
-        self._troubled = troubled
+        self._restless = restless
         self._due = asyncio.Event()
         self._read: Object = {}
         self._written = float("-inf")
@@ -110,8 +111,8 @@ class NodeKeeper:
 
     def _period(self) -> float:
         """Seconds until the next look, if nothing calls for one before."""
-        if self._troubled():
-            return TROUBLED_PERIOD
+        if self._restless():
+            return RESTLESS_PERIOD
         left = self._written + STATUS_PERIOD - asyncio.get_running_loop().time()
         return left if left > 0 else STATUS_PERIOD
 
@@ -146,4 +147,8 @@ class NodeKeeper:
 def _news(status: NodeStatus) -> tuple[object, ...]:
     """What is told at once; everything else, how much is taken above all, can wait a little."""
     said = [(each.type, each.status, each.reason) for each in status.conditions]
-    return said, status.observed_generation, status.address, status.port_range, status.engine
+    ports = status.capacity.ports if status.capacity else None
+    return (
+        *(said, status.observed_generation, status.address, status.engine),
+        *(status.port_range, ports),
+    )

@@ -59,6 +59,8 @@ class StatusDraft:
         self._healed = healed
         self._metrics = metrics or NodeMetrics()
         self._warned = ""
+        self.ports_outside = 0
+        """Ports that instances hold outside of the range in force, as last looked up."""
 
     async def __call__(self, node: ChallengeNode) -> NodeStatus:
         """What the status is to say now, of the object as read; amounts stay as they were while
@@ -77,6 +79,7 @@ class StatusDraft:
         status.launch = LaunchStatus(launching=services.gate.held, waiting=services.gate.waiting)
         status.images = self._images()
         if totals:
+            self.ports_outside = totals.ports.outside
             self._amounts(status, node, totals, host, info)
         said = nodeconditions.put(
             status,

@@ -33,7 +33,7 @@ def keeper(
         services.settings,
         in_force,
         draft,
-        troubled=lambda: bool(services.ledger.problem),
+        restless=lambda: bool(services.ledger.problem) or draft.ports_outside > 0,
     )
     services.troubled = node.changed
     return node

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from controller.agent import handlers, overdue, ownnode, parts, resync
 from controller.agent.address import towards
 from controller.agent.firewall import NOT_YET, FirewallKeeper
-from controller.agent.identity import confirm
+from controller.agent.identity import confirm, holder
 from controller.agent.lock import HostLock
 from controller.agent.metrics import NodeMetrics
 from controller.agent.monitor import EngineMonitor
@@ -190,7 +190,7 @@ class _Agent:
             self._services.batch.run(),
             self._monitor.run(),
             self._firewall.run(),
-            self._node.run(),
+            self._keep_node(),
             volumelimits.keep_sampling(
                 self._services.volume_limits,
                 self._queue.wake_uid,
@@ -233,15 +233,21 @@ class _Agent:
 
         await until_done("Cannot look for what runs", rebuild, errors=(ApiError, RuntimeFault))
 
+    async def _keep_node(self) -> None:
+        """Register the node, unless it may not serve this engine, and keep its status."""
+        await self._monitor.first_look()
+        await self._node.run()
+
     async def _lease(self) -> Lease:
         """The node's Lease, to be held as the agent of this very engine."""
         settings = self._settings
         engine = await asyncio.to_thread(self._services.ledger.get_meta, "engine")
+        engine = engine or (await self._monitor.first_seen()).id
         return Lease(
             self._cluster,
             settings.controller_namespace,
             f"node-{settings.node_name}",
-            identity=f"engine {engine or (await self._monitor.first_seen()).id}",
+            identity=holder(engine),
             duration=settings.node_lease_duration,
         )
 

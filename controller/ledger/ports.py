@@ -52,7 +52,8 @@ SELECT (SELECT count(*) FROM ports),
        + (SELECT count(*) FROM ports INDEXED BY ports_by_slot
           WHERE slot IS NOT NULL AND instance IS NULL),
        (SELECT count(*) FROM ports INDEXED BY ports_quarantined
-        WHERE quarantine IS NOT NULL AND instance IS NULL AND slot IS NULL)
+        WHERE quarantine IS NOT NULL AND instance IS NULL AND slot IS NULL),
+       (SELECT count(*) FROM ports INDEXED BY ports_outside WHERE in_range = 0)
 """
 
 
@@ -216,5 +217,5 @@ def usage(db: Database) -> Usage:
 
 def totals(db: Database) -> PortTotals:
     """How many ports there are, held and put aside: at little cost, however many."""
-    total, held, aside = db.execute(_TOTALS).fetchone()
-    return PortTotals(total=total, held=held, aside=aside)
+    total, held, aside, outside = db.execute(_TOTALS).fetchone()
+    return PortTotals(total=total, held=held, aside=aside, outside=outside)

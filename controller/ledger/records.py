@@ -75,11 +75,13 @@ class PortTotals:
     """How many ports the ledger has, in the range or held outside of it.
 
     `held` ones belong to an instance or a slot, `aside` ones to nobody, and nobody gets them.
+    `outside` are those of the `total` that will leave the ledger, since they are not in the range.
     """
 
     total: int
     held: int
     aside: int
+    outside: int = 0
 
     @property
     def free(self) -> int:

@@ -1,6 +1,7 @@
 """Who may not be a node: a second agent on an engine, a copied state folder, another name."""
 
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def start(bed: Bed) -> Iterator[Start]:
 
     def begin(**settings: str) -> RunningController:
         env = {f"CHALLENGE_{key}": value for key, value in settings.items()}
-        name = f"identity-{len(started)}"
+        name = f"identity-{uuid.uuid4().hex[:8]}"
         started.append(RunningController.start(bed, name, role="agent", env=env))
         return started[-1]
 
@@ -41,11 +42,12 @@ def start(bed: Bed) -> Iterator[Start]:
 
 
 @pytest.fixture
-def other_engine(bed: Bed) -> Iterator[Engine]:
+def other_engine(bed: Bed, tmp_path: Path) -> Iterator[Engine]:
     """A second engine, that goes with the test."""
     if not bed.engine().owned:
         pytest.skip("there is only the machine's own engine")
-    bed.start_engine(2)
+    # Docker 20.10 has its ID from a key that is the machine's, so two engines need one each.
+    bed.start_engine(2, daemon={"deprecated-key-path": str(tmp_path / "key.json")})
     engine = bed.engine(2)
     yield engine
     engine.stop()
@@ -83,7 +85,7 @@ def test_a_second_agent_on_the_engine_is_refused_whatever_its_folder_and_name(
     said = refused(start(STATE_DIR=str(tmp_path), NODE_NAME="node-9"))
     assert f"Another agent (process {world.controller.process.pid})" in said
     assert "a folder and an engine of its own" in said
-    assert "node-9" not in world.kubectl("get", "lease", "-A").stdout
+    assert "node-9" not in world.kubectl("get", "lease,chnode", "-A", "-o", "name").stdout
 
 
 def test_a_copied_state_folder_on_the_same_engine_is_refused(
@@ -125,4 +127,4 @@ def test_a_node_that_was_renamed_is_refused_with_how_to_rename_it(
         world.controller = RunningController.start(world.bed, name)
     world.bed.wait_for_controller(name)
     world.answers("stays")
-    world.kubectl("delete", "chnode", "renamed", "--ignore-not-found")
+    assert "renamed" not in world.kubectl("get", "chnode", "-o", "name").stdout

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from controller.agent.address import towards
-from controller.agent.identity import IdentityMismatch, confirm, only_ours
+from controller.agent.identity import IdentityMismatch, confirm, holder, only_ours
+from controller.cluster.lease import Lease
 from controller.ledger import Ledger
 from controller.runtime import labels
 from controller.runtime.engine import Engine
 from controller.settings import load
+from tests.unit.cluster.fake_cluster import FakeCluster
 from tests.unit.runtime.fake_engine import FakeEngine
 
 
@@ -89,6 +91,25 @@ async def test_an_engine_with_containers_of_another_name_is_refused(tmp_path: Pa
         await engine.close()
         await fake.stop()
         shutil.rmtree(folder)
+
+
+async def test_a_clone_of_the_machine_is_another_holder_of_the_lease(tmp_path: Path) -> None:
+    """Its engine's ID, its ledger and the node's name are the same as the first one's."""
+    first, clone = tmp_path / "first", tmp_path / "clone"
+    first.write_text("7d2f\n")
+    clone.write_text("91ce\n")
+    cluster, seconds = FakeCluster(), [0.0]
+
+    def lease(boot: Path) -> Lease:
+        return Lease(
+            cluster, "ns", "node-n1", holder("ABCD", boot), 40, monotonic=lambda: seconds[0]
+        )
+
+    assert await lease(first).take() == "engine ABCD, boot 7d2f"
+    assert await lease(first).take() == "engine ABCD, boot 7d2f", "started again, it need not wait"
+    assert await lease(clone).take() == "engine ABCD, boot 7d2f", "the first one has it"
+    assert holder("ABCD", tmp_path / "absent") == "engine ABCD"
+    assert holder("ABCD") == holder("ABCD") != "engine ABCD"
 
 
 @pytest.mark.parametrize(

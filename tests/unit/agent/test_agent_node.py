@@ -129,14 +129,14 @@ class Told:
     def __init__(self) -> None:
         self.cluster = FakeCluster()
         self.status = NodeStatus(launch=LaunchStatus())
-        self.troubled = False
+        self.restless = False
         self.say("Ready", "True", "Ready")
         self.keeper = NodeKeeper(
             self.cluster,
             load({"node_name": "n1", "state_dir": "/nonexistent"}),
             NothingInForce(),  # type: ignore[arg-type]  # no node stands behind this one
             self._draft,
-            troubled=lambda: self.troubled,
+            restless=lambda: self.restless,
         )
 
     def say(self, kind: str, status: conditions.Status, reason: str) -> None:
@@ -261,9 +261,9 @@ async def test_the_echo_of_an_own_write_costs_no_request() -> None:
 
 
 @virtual
-async def test_a_node_in_trouble_looks_more_often_and_writes_no_more_for_it() -> None:
+async def test_a_restless_node_looks_more_often_and_writes_no_more_for_it() -> None:
     told = Told()
-    told.troubled = True
+    told.restless = True
 
     async def wait() -> None:
         await asyncio.sleep(9)

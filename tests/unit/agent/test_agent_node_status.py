@@ -7,6 +7,7 @@ import pytest
 
 from controller.agent import cgroup, disks
 from controller.agent.disks import Disk
+from controller.agent.node import RESTLESS_PERIOD
 from controller.api.node import NodeResources
 from controller.ledger import PortsExhausted
 from controller.reconcile import reserve, teardown
@@ -339,12 +340,13 @@ async def test_the_operators_range_is_in_force_while_instances_run(kept: Kept) -
     assert status.allocatable is not None
     assert status.allocated is not None
     assert (status.allocatable.ports, status.allocated.ports) == (7, 3), "room for 4 more"
+    assert kept.keeper._period() == RESTLESS_PERIOD, "the manager counts on ports that will go"
     assert set(hold(kept, "b", 4).values()) == {20000, 20001, 20002, 20003}
     services.ledger.release("a", now=1)
-    kept.spec(portRange="20000-20005")
     status = await kept.status()
     assert status.allocatable is not None
-    assert status.allocatable.ports == 6, "the ports outside are gone with their instance"
+    assert status.allocatable.ports == 4, "told at once: they are gone with their instance"
+    assert kept.keeper._period() > RESTLESS_PERIOD
     kept.spec()
     status = await kept.status()
     assert status.port_range == kept.world.settings.ports == "10000-10019"
