@@ -31,6 +31,13 @@ def running(bed: Bed, echo_image: str) -> Iterator[RunningController]:
     controller.stop()
 
 
+@pytest.fixture
+def world(world: World) -> Iterator[World]:
+    """As elsewhere; the pools go before their instances, or they would make new ones."""
+    yield world
+    kubectl(world, "delete", "chpool", "--all")
+
+
 def challenge(image: str, **spec: Any) -> Object:
     one = container(image, readinessProbe=PROBE)
     return {
@@ -158,7 +165,6 @@ def test_it_rolls_and_players_always_have_their_replicas(world: World, echo_imag
             settled(world, both)
         assert not before & names(world)
     assert [c["name"] for i in instances(world) for c in i["status"]["containers"]] == ["other"] * 2
-    kubectl(world, "delete", "chpool", "web")
 
 
 def test_a_student_gets_no_endless_life_by_saying_to_be_a_pools(
@@ -189,4 +195,3 @@ def test_a_student_gets_no_endless_life_by_saying_to_be_a_pools(
     world.wait("delete", "plain", timeout=30)
     assert time.monotonic() - started < 30
     assert names(world) == {mine["metadata"]["name"]}
-    kubectl(world, "delete", "chpool", "web")
