@@ -1,35 +1,28 @@
 """What the manager knows of the nodes: their objects, and whether they are alive.
 
-A node lives as long as its Lease is renewed, judged on this process' own clock.
+A node lives as long as its Lease is renewed (see heartbeats).
 """
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from controller.api import conditions
 from controller.api.node import ChallengeNode
-from controller.cluster.client import LEASES, NODES, Cluster, Object
+from controller.cluster.client import NODES, Cluster, Object
 from controller.cluster.errors import ApiError
-from controller.cluster.lease import parse_micro_time
+from controller.manager.heartbeats import Heartbeats, period
 
 logger = logging.getLogger(__name__)
 
-LEASE_PREFIX = "node-"
-PERIOD = 5.0
-"""Seconds between two looks at the Leases."""
 FRESH_PERIOD = 0.5
-"""The same while a node has just registered and its Lease was not there yet."""
-
-
+"""Seconds between two looks while a node has just registered and its Lease was not there yet."""
 FRESH_LOOKS = 20
 """How often it is looked at that closely: a node without an agent is no reason for more."""
-CLOCKS_APART = 3.0
-"""Durations of a Lease that hosts' clocks may differ by."""
+LEASE_DURATION = 40.0
+"""Seconds that a node without a Lease is waited for, unless another time is set."""
 
 
 @dataclass
@@ -37,8 +30,6 @@ class Node:
     """A node as placement sees it."""
 
     object: ChallengeNode
-    renewed: str = ""
-    seen_at: float = 0.0
     alive: bool = False
     looks: int = 0
 
@@ -64,8 +55,16 @@ class Nodes:
     changed: Callable[[], None]
     default_launches: int
     monotonic: Callable[[], float] = time.monotonic
+    lease_duration: float = LEASE_DURATION
     by_name: dict[str, Node] = field(default_factory=dict)
+    watched: set[str] = field(default_factory=set)
+    """Names whose Leases are looked at though there is no such node (any more)."""
+    heartbeats: Heartbeats = field(init=False)
     _unjudged: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Nothing is known of any Lease yet."""
+        self.heartbeats = Heartbeats(self.lease_duration, self.monotonic)
 
     def observe(self, body: Object, *, deleted: bool) -> None:
         """Take a ChallengeNode as the watch has it."""
@@ -100,11 +99,16 @@ class Nodes:
 
     async def _next_look(self) -> None:
         """Wait for the period to pass; a node whose Lease was not there yet is not left waiting."""
-        fresh = [n for n in self.by_name.values() if not n.renewed and n.looks < FRESH_LOOKS]
+        fresh = [
+            node
+            for name, node in self.by_name.items()
+            if not self.heartbeats.has_lease(name) and node.looks < FRESH_LOOKS
+        ]
         for node in fresh:
             node.looks += 1
+        usual = period(self.lease_duration)
         try:
-            async with asyncio.timeout(FRESH_PERIOD if fresh else PERIOD):
+            async with asyncio.timeout(min(FRESH_PERIOD, usual) if fresh else usual):
                 await self._unjudged.wait()
         except TimeoutError:
             return
@@ -119,29 +123,8 @@ class Nodes:
         return node.spec.launch_concurrency or self.default_launches
 
     async def _look(self, cluster: Cluster, namespace: str) -> None:
-        silent = set(self.by_name)
-        async for lease in cluster.list(LEASES, namespace):
-            prefix, found, name = lease["metadata"]["name"].partition(LEASE_PREFIX)
-            if found and not prefix and name in self.by_name:
-                self._renewal(self.by_name[name], lease)
-                silent.discard(name)
-        for name in silent & self.by_name.keys():
-            self.by_name[name].alive = False  # without a Lease nobody vouches for it
-
-    def _long_past(self, spec: Object) -> bool:
-        renewed = parse_micro_time(str(spec.get("renewTime") or ""))
-        limit = CLOCKS_APART * float(spec.get("leaseDurationSeconds") or 0)
-        return renewed is None or (datetime.now(UTC) - renewed).total_seconds() > limit
-
-    def _renewal(self, node: Node, lease: Object) -> None:
-        spec = lease.get("spec") or {}
-        now, renewed = self.monotonic(), str(spec.get("renewTime"))
-        if renewed != node.renewed:
-            # The first look has nothing to compare with: a Lease that ended long ago is not alive.
-            stale = not node.renewed and self._long_past(spec)
-            node.renewed, node.seen_at = renewed, (-math.inf if stale else now)
-        alive = now - node.seen_at <= float(spec.get("leaseDurationSeconds") or 0)
-        if alive and not node.alive:
-            node.alive = True
-            self.changed()
-        node.alive = alive
+        await self.heartbeats.look(cluster, namespace, self.by_name.keys() | self.watched)
+        for name, node in self.by_name.items():
+            was, node.alive = node.alive, self.heartbeats.alive(name)
+            if node.alive and not was:
+                self.changed()

@@ -30,6 +30,7 @@ from controller.manager import handlers
 from controller.manager.declared import Declared
 from controller.manager.drain import Drain
 from controller.manager.expiry import Expiry
+from controller.manager.health import Health
 from controller.manager.metrics import ManagerMetrics
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
@@ -99,7 +100,12 @@ class _Manager:
         self._cluster = cluster
         self.recorder = Recorder(cluster, "challenge-manager")
         self._pending, self._assignments = Pending(), Assignments()
-        self._nodes = Nodes(lambda: self._scheduler.kick(), settings.launches)
+        self._nodes = Nodes(
+            lambda: self._scheduler.kick(),
+            settings.launches,
+            lease_duration=float(settings.node_lease_duration),
+        )
+        self._health = Health(cluster, self.recorder, self._nodes, self._in_use, settings)
         self._pools = Pools(cluster, self.recorder, self._nodes, settings.namespaces)
         self._scheduler = Scheduler(
             cluster,
@@ -119,6 +125,10 @@ class _Manager:
         """Instances that wait for a node."""
         return len(self._pending)
 
+    def _in_use(self) -> set[str]:
+        """The names of the nodes that instances are on, known or not."""
+        return {name for name, load in self._assignments.loads.items() if load.instances}
+
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """The tasks; none of them ends by itself."""
         registry = handlers.registry(
@@ -133,6 +143,7 @@ class _Manager:
             self.recorder.run(),
             self._nodes.run(self._cluster, self._settings.controller_namespace),
             self._scheduler.run(),
+            self._health.run(),
             self._expiry.run(),
             self._declared.run(),
             self._pools.run(),
@@ -166,6 +177,7 @@ class _Manager:
             return
         node = instance.status.node_name
         if instance.is_deleting and node is None:
+            self._health.orphans.observe(plain(body))
             self._gone(uid)
             return
         self._expiry.observe(instance)

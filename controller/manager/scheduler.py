@@ -203,6 +203,8 @@ class Scheduler:
 
     async def _write(self, body: Object, status: InstanceStatus) -> bool:
         """Write the status over what was read; False when the object has changed since."""
+        if status.observed_generation != body["metadata"].get("generation", -1):
+            status.expiration_time = None  # of a moved one that was renewed since: the agent's part
         status.observed_generation = body["metadata"].get("generation", -1)
         try:
             written = await status_writer.write(self._cluster, INSTANCES, body, status.manifest())

@@ -1,14 +1,19 @@
 """Moving an instance: one write takes it off its node, and nothing of the old place is left."""
 
+import asyncio
 from typing import Any
 
 from controller.api import reasons
 from controller.cluster.client import EVENTS, INSTANCES, Object
 from controller.cluster.events import Recorder
 from controller.manager.move import move
+from controller.manager.nodes import Nodes
+from controller.manager.pending import Pending
+from controller.manager.placement import Assignments
+from controller.manager.scheduler import Scheduler
 from tests.unit.cluster.fake_cluster import FakeCluster
-from tests.unit.manager.objects import condition, instance_body, template
-from tests.unit.reconcile.virtual_time import virtual
+from tests.unit.manager.objects import condition, instance_body, node_body, template
+from tests.unit.reconcile.virtual_time import settle, virtual
 
 WHY = "Node n1 does not report"
 
@@ -135,3 +140,23 @@ async def test_one_that_was_suspended_says_so_no_more_and_one_at_rest_stays_at_r
     expired = Moving(placed(conditions=[condition("Expired", "True")]))
     await expired.move()
     assert expired.conditions.keys() == {"Expired", "Scheduled"}
+
+
+@virtual
+async def test_a_renewal_before_it_is_placed_again_is_left_to_the_next_agent_too() -> None:
+    """A placement says that it has seen the renewal; the old deadline would stand for ever."""
+    moving = Moving()
+    await moving.move()
+    nodes, pending = Nodes(lambda: None, 2), Pending()
+    nodes.observe(node_body("n2"), deleted=False)
+    nodes.by_name["n2"].alive = True
+    scheduler = Scheduler(moving.cluster, moving.recorder, nodes, pending, Assignments())
+    task = asyncio.create_task(scheduler.run())
+    renewed = moving.cluster.read(INSTANCES, "a", "team")
+    renewed["metadata"]["generation"] = 2
+    pending.put(moving.cluster.put(INSTANCES, renewed))
+    scheduler.kick()
+    await settle()
+    assert (moving.status["nodeName"], moving.status["observedGeneration"]) == ("n2", 2)
+    assert "expirationTime" not in moving.status
+    task.cancel()

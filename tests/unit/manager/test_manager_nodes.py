@@ -8,7 +8,8 @@ import pytest
 from controller.cluster.client import LEASES, NODES
 from controller.cluster.errors import ApiUnavailable
 from controller.cluster.lease import micro_time
-from controller.manager.nodes import PERIOD, Nodes
+from controller.manager.heartbeats import PERIOD
+from controller.manager.nodes import Nodes
 from tests.unit.cluster.fake_cluster import FakeCluster
 from tests.unit.manager.objects import NAMESPACE, lease_body, node_body
 from tests.unit.reconcile.virtual_time import now, virtual
