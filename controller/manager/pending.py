@@ -29,12 +29,23 @@ class Pending:
         """Who waits."""
         return set(self._user_of)
 
-    def put(self, body: Object) -> None:
-        """Add an instance at the end of its user's line; one that waits keeps its place."""
+    def put(self, body: Object, *, first: bool = False) -> None:
+        """Add an instance at the end of its user's line; one that waits keeps its place.
+
+        ``first``: at the head of it, for one that was up and lost its node.
+        """
         uid = body["metadata"]["uid"]
         user = str(body["spec"].get("user") or "")
+        line = self._users.setdefault(user, OrderedDict())
+        line[uid] = body
+        if first and uid not in self._user_of:
+            line.move_to_end(uid, last=False)
         self._user_of[uid] = user
-        self._users.setdefault(user, OrderedDict())[uid] = body
+
+    def get(self, uid: str) -> Object | None:
+        """The object of one that waits."""
+        line = self._users.get(self._user_of.get(uid, ""))
+        return line.get(uid) if line else None
 
     def renew(self, before: Object, after: Object) -> None:
         """Put ``after`` in the place of ``before``, unless that is gone or was put anew."""
@@ -55,10 +66,28 @@ class Pending:
         return True
 
     def in_turn(self) -> Iterator[Object]:
-        """All instances, one of each user after the other; the queue may change meanwhile."""
-        lines = [list(line.values()) for line in self._users.values()]
-        for rank in range(max(map(len, lines), default=0)):
-            yield from (line[rank] for line in lines if rank < len(line))
+        """All instances, one of each user after the other; the queue may change meanwhile.
+
+        Who comes meanwhile is given too: a user with none before within one turn of all users,
+        another one of a user who had some in the next call.
+        """
+        lines: dict[str, Iterator[str]] = {}
+        more = True
+        while more:
+            more = False
+            for user in list(self._users):
+                if user not in lines:
+                    lines[user] = iter(list(self._users.get(user, ())))
+                body = self._next(user, lines[user])
+                if body is not None:
+                    more = True
+                    yield body
+
+    def _next(self, user: str, line: Iterator[str]) -> Object | None:
+        for uid in line:
+            if self._user_of.get(uid) == user:
+                return self._users[user][uid]
+        return None
 
     def served(self, uid: str) -> None:
         """Take out an instance that got its node, and let its user queue behind the others."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from controller.api.instance import ChallengeInstance
+from controller.api.values import parse_memory
 from controller.cluster import operator
 from controller.cluster.client import (
     CHALLENGES,
@@ -27,6 +28,8 @@ from controller.cluster.events import Recorder
 from controller.cluster.lease import Lease
 from controller.cluster.tasks import together, until_done
 from controller.manager import handlers
+from controller.manager.assignments import Assignments, MemoryRule
+from controller.manager.challenges import Challenges
 from controller.manager.declared import Declared
 from controller.manager.drain import Drain
 from controller.manager.expiry import Expiry
@@ -34,8 +37,8 @@ from controller.manager.health import Health
 from controller.manager.metrics import ManagerMetrics
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
-from controller.manager.placement import Assigned, Assignments, is_launched, ports_of
 from controller.manager.pools import Pools
+from controller.manager.quota import Quota
 from controller.manager.scheduler import Scheduler, plain
 from controller.settings import Settings
 
@@ -99,7 +102,9 @@ class _Manager:
         self._settings = settings
         self._cluster = cluster
         self.recorder = Recorder(cluster, "challenge-manager")
-        self._pending, self._assignments = Pending(), Assignments()
+        memory = MemoryRule(parse_memory(settings.default_memory), settings.memory_overcommit)
+        self._pending, self._assignments = Pending(), Assignments(memory)
+        self._challenges = Challenges(cluster, settings.namespaces)
         self._nodes = Nodes(
             lambda: self._scheduler.kick(),
             settings.launches,
@@ -113,7 +118,9 @@ class _Manager:
             self._nodes,
             self._pending,
             self._assignments,
-            self._pools.store.owner,
+            challenges=self._challenges,
+            quota=Quota(settings.max_instances_per_user),
+            pool_of=self._pools.store.owner,
         )
         self._drain = Drain(
             cluster, self.recorder, self._nodes, self._assignments, settings.namespaces
@@ -161,6 +168,7 @@ class _Manager:
 
     def _challenge(self, body: Object, deleted: bool) -> None:
         self._declared.observe(CHALLENGES, plain(body), deleted=deleted)
+        self._challenges.observe(plain(body), deleted=deleted)
         self._pools.store.observe_challenge(body, deleted=deleted)
         if not deleted:
             self._scheduler.kick()
@@ -184,25 +192,15 @@ class _Manager:
         self._pools.store.observe_instance(instance)
         self._drain.instance_changed(uid, node)
         if node is None:
-            self._assignments.drop(uid)
-            self._pending.put(plain(body))
-            self._scheduler.kick()
-            return
-        self._pending.drop(uid)
-        assigned = Assigned(
-            node, ports_of(instance), is_launched(instance), _challenge_of(instance)
-        )
-        if self._assignments.put(uid, assigned) and len(self._pending):
-            self._scheduler.kick()
+            self._scheduler.waits(instance, plain(body))
+        else:
+            self._scheduler.has_node(instance, node)
 
     def _gone(self, uid: str) -> None:
         self._expiry.forget(uid)
+        self._scheduler.gone(uid)
         self._pools.store.forget(uid)
         self._drain.forget(uid)
-        self._pending.drop(uid)
-        self._scheduler.forget(uid)
-        if self._assignments.drop(uid) and len(self._pending):
-            self._scheduler.kick()
 
     async def _resync(self) -> None:
         """Make good what the watch loses: compare with a list of our own every so often."""
@@ -215,10 +213,9 @@ class _Manager:
 
     async def _compare(self) -> None:
         await self._nodes.load(self._cluster)
+        await self._challenges.load()
         await self._pools.resync()
-        known = (
-            set(self._assignments.by_uid) | self._pending.uids() | self._pools.store.members.uids()
-        )
+        known = self._scheduler.known() | self._pools.store.members.uids()
         listed = set()
         for namespace in self._settings.namespaces or ("",):
             async for body in self._cluster.list(INSTANCES, namespace):
@@ -227,8 +224,3 @@ class _Manager:
         for uid in known - listed:
             self._gone(uid)
         self._scheduler.kick()
-
-
-def _challenge_of(instance: ChallengeInstance) -> str:
-    ref = instance.spec.challenge_ref
-    return f"{instance.metadata.namespace}/{ref.name}" if ref else ""

@@ -5,13 +5,16 @@ from typing import Any
 
 from controller.api import reasons
 from controller.api.instance import ChallengeInstance
-from controller.cluster.client import CHALLENGES, EVENTS, INSTANCES
+from controller.cluster.client import CHALLENGES, EVENTS, INSTANCES, Object
 from controller.cluster.errors import ApiUnavailable, Conflict
 from controller.cluster.events import Recorder
+from controller.manager.challenges import Challenges
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.placement import BACKLOG, Assigned, Assignments
-from controller.manager.scheduler import PATIENCE, Scheduler
+from controller.manager.quota import Quota
+from controller.manager.scheduler import Scheduler
+from controller.manager.waiting import PATIENCE
 from tests.unit.cluster.fake_cluster import FakeCluster
 from tests.unit.manager.objects import instance_body, node_body, template
 from tests.unit.reconcile.virtual_time import settle, virtual
@@ -20,15 +23,22 @@ from tests.unit.reconcile.virtual_time import settle, virtual
 class Placing:
     """A manager's placement over a cluster of these nodes, each with a gate of 2."""
 
-    def __init__(self, *nodes: str, ports: int = 100) -> None:
+    def __init__(self, *nodes: str, ports: int = 100, quota: int = 0) -> None:
         self.cluster = FakeCluster()
+        self.challenges, self.quota = Challenges(self.cluster), Quota(quota)
         self.pending, self.assigned = Pending(), Assignments()
         self.recorder = Recorder(self.cluster, "test")
         self.nodes = Nodes(lambda: None, 2)
         for name in nodes:
             self.node(name, ports)
         self.scheduler = Scheduler(
-            self.cluster, self.recorder, self.nodes, self.pending, self.assigned
+            self.cluster,
+            self.recorder,
+            self.nodes,
+            self.pending,
+            self.assigned,
+            challenges=self.challenges,
+            quota=self.quota,
         )
         self.task = asyncio.create_task(self.scheduler.run())
 
@@ -39,7 +49,21 @@ class Placing:
 
     def put(self, name: str, **rest: Any) -> None:
         """An instance that waits, as the watch brings it."""
-        self.pending.put(self.cluster.put(INSTANCES, instance_body(name, **rest)))
+        self.bring(self.cluster.put(INSTANCES, instance_body(name, **rest)))
+
+    def bring(self, body: Object) -> None:
+        """The watch brings an instance as it is, or was."""
+        instance = ChallengeInstance.model_validate(body)
+        if instance.status.node_name is None:
+            self.scheduler.waits(instance, body)
+        else:
+            self.scheduler.has_node(instance, instance.status.node_name)
+
+    def bring_all(self) -> None:
+        """The watch brings every instance as it is now."""
+        for path, body in list(self.cluster.objects.items()):
+            if f"/{INSTANCES.plural}/" in path:
+                self.bring(body)
 
     async def round(self, pause: float = 0.0) -> None:
         """Something has changed; let everything come of it."""
@@ -108,7 +132,7 @@ async def test_a_missing_challenge_is_told_once_and_found_when_it_appears() -> N
     await placing.recorder.flush()
     assert placing.cluster.count("POST", EVENTS.plural) == 1
     body = {"metadata": {"name": "web", "namespace": "team"}, "spec": {"template": template()}}
-    placing.cluster.put(CHALLENGES, body)
+    placing.challenges.observe(placing.cluster.put(CHALLENGES, body), deleted=False)
     await placing.round()
     assert placing.node_of("a") == "n1"
     placing.task.cancel()
@@ -188,7 +212,7 @@ async def test_an_object_that_changed_meanwhile_is_not_written_over_and_takes_no
     placing.cluster.put(INSTANCES, placing.cluster.read(INSTANCES, "a", "team"))
     await placing.round()
     assert (placing.node_of("a"), placing.count("n1")) == (None, 0)
-    placing.pending.put(placing.cluster.read(INSTANCES, "a", "team"))
+    placing.bring(placing.cluster.read(INSTANCES, "a", "team"))
     await placing.round()
     assert (placing.node_of("a"), placing.count("n1")) == ("n1", 1)
     placing.task.cancel()
@@ -207,7 +231,6 @@ async def test_an_api_server_that_is_away_leaves_no_phantom_on_the_node() -> Non
 
     placing.cluster.before = away
     await placing.round(pause=3.0)
-    assert placing.count("n1") == 0
     placing.cluster.before = None
     await asyncio.sleep(5)
     assert (placing.count("n1"), len(placing.pending)) == (2 * BACKLOG, 0)
@@ -221,7 +244,7 @@ async def test_a_write_that_was_carried_out_though_its_answer_was_lost_still_cou
 
     async def cut(method: str, _path: str) -> None:
         if method == "PUT":
-            placing.pending.drop("uid-a")  # the watch has brought it already
+            placing.bring(placing.cluster.read(INSTANCES, "a", "team"))  # faster than the answer
             raise ApiUnavailable("cut")
 
     placing.cluster.after = cut
@@ -239,7 +262,7 @@ async def test_one_deleted_while_its_status_is_written_does_not_come_back() -> N
 
     async def deleted(method: str, _path: str) -> None:
         if method == "PUT":
-            placing.pending.drop("uid-a")
+            placing.scheduler.gone("uid-a")
 
     placing.cluster.after = deleted
     await placing.round(pause=PATIENCE + 0.1)
@@ -252,11 +275,11 @@ async def test_one_deleted_while_its_status_is_written_does_not_come_back() -> N
 async def test_what_the_watch_brought_during_a_write_is_not_replaced_by_the_writes_answer() -> None:
     placing = Placing()
     placing.put("a")
-    newer = instance_body("a", generation=9)
+    newer = instance_body("a", generation=9, resourceVersion="99")
 
     async def changed(method: str, _path: str) -> None:
         if method == "PUT":
-            placing.pending.put(newer)
+            placing.bring(newer)
 
     placing.cluster.after = changed
     await placing.round(pause=PATIENCE + 0.1)
@@ -270,12 +293,11 @@ async def test_nothing_is_kept_of_instances_that_are_gone() -> None:
     for number in range(20):
         placing.put(f"i-{number}")
     await placing.round(pause=PATIENCE + 0.1)
-    assert len(placing.scheduler._told) == 20
+    assert placing.cluster.count("PUT") == 20
     for number in range(20):
-        placing.pending.drop(f"uid-i-{number}")
-        placing.scheduler.forget(f"uid-i-{number}")
+        placing.scheduler.gone(f"uid-i-{number}")
     await placing.round(pause=30)
-    assert (placing.scheduler._since, placing.scheduler._told) == ({}, {})
+    assert (len(placing.scheduler._waiting), placing.scheduler.known()) == (0, set())
     placing.task.cancel()
 
 

@@ -1,0 +1,91 @@
+"""Why each instance still waits, and when its status is to say so.
+
+So that who cannot be placed is looked at again only after something has changed that could help,
+and so that most short waits are never written down.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from controller.cluster.client import Object
+from controller.manager.placement import Demand, Refusal
+
+PATIENCE: Final = 1.0
+"""Seconds that an instance waits before its status says why: most need not be told."""
+RETELL: Final = 15.0
+"""Seconds between two looks at whether a status still says the right thing, such as its numbers."""
+
+
+@dataclass(slots=True)
+class Wait:
+    """One that was not placed at once."""
+
+    due: float
+    """When its status is to be looked at."""
+    epoch: int = -1
+    """What had changed when it was last refused."""
+    outdated: Object | None = None
+    """The object over which nothing can be written: another one has to come."""
+    generation: int = -1
+    """The Challenges' generation that the following was worked out at."""
+    demand: Demand | None = None
+    missing: Refusal | None = None
+    """What is to be said when its Challenge does not exist."""
+
+
+class Waiting:
+    """All that wait, and who is to be told next."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now`` is a clock that only goes forward, in seconds."""
+        self._now = now
+        self._waits: dict[str, Wait] = {}
+        self._due: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        """How many are known."""
+        return len(self._waits)
+
+    def of(self, uid: str) -> Wait:
+        """What is known of one; its patience begins now if it was not known."""
+        known = self._waits.get(uid)
+        if known is None:
+            known = self._waits[uid] = Wait(due=self._now() + PATIENCE)
+            heapq.heappush(self._due, (known.due, uid))
+        return known
+
+    def is_vain(self, body: Object, epoch: int) -> bool:
+        """Whether nothing has changed that could help since it was last tried."""
+        known = self._waits.get(body["metadata"]["uid"])
+        return known is not None and (known.epoch == epoch or known.outdated is body)
+
+    def told(self, uid: str) -> None:
+        """Its status says why; it is looked at again in a while."""
+        known = self._waits.get(uid)
+        if known is not None:
+            known.due = self._now() + RETELL
+            heapq.heappush(self._due, (known.due, uid))
+
+    def due(self) -> Iterator[str]:
+        """Who is due, each once; what is not told is due again only after ``told``."""
+        while self._due and self._due[0][0] <= self._now():
+            at, uid = heapq.heappop(self._due)
+            known = self._waits.get(uid)
+            if known is not None and known.due == at:
+                yield uid
+
+    def next_due(self) -> float | None:
+        """Seconds until somebody is due; None when nobody will be."""
+        while self._due:
+            at, uid = self._due[0]
+            known = self._waits.get(uid)
+            if known is not None and known.due == at:
+                return max(0.0, at - self._now())
+            heapq.heappop(self._due)
+        return None
+
+    def forget(self, uid: str) -> None:
+        """It waits no more."""
+        self._waits.pop(uid, None)
