@@ -12,7 +12,7 @@ import pytest
 
 from hack.bed.bed import Bed
 from hack.bed.running import RunningController
-from tests.integration.world import Object, World, container, until
+from tests.integration.world import Instances, Object, World, container, until
 
 SETTINGS = {
     "CHALLENGE_BACKOFF_INITIAL": "0.2",
@@ -58,21 +58,21 @@ def pool(**spec: Any) -> Object:
     }
 
 
-def kubectl(world: World, *args: str) -> str:
+def kubectl(world: Instances, *args: str) -> str:
     return world.kubectl(*args, "-n", world.namespace).stdout
 
 
-def instances(world: World) -> list[Object]:
+def instances(world: Instances) -> list[Object]:
     """The pool's instances that are not on their way out."""
     found = json.loads(kubectl(world, "get", "chinst", "-o", "json"))["items"]
     return [item for item in found if "deletionTimestamp" not in item["metadata"]]
 
 
-def names(world: World) -> set[str]:
+def names(world: Instances) -> set[str]:
     return {item["metadata"]["name"] for item in instances(world)}
 
 
-def ready(world: World) -> Counter[str]:
+def ready(world: Instances) -> Counter[str]:
     """How many of each seed are ready, those included that are on their way out."""
     rows = kubectl(
         world,
@@ -97,7 +97,7 @@ def settled(world: World, seeds: dict[str, int]) -> None:
 
 
 @contextmanager
-def never_fewer(world: World, seeds: dict[str, int]) -> Iterator[list[Counter[str]]]:
+def never_fewer(world: Instances, seeds: dict[str, int]) -> Iterator[list[Counter[str]]]:
     """Look all the while; at every look each seed must have as many ready."""
     looks: list[Counter[str]] = []
     over = threading.Event()
