@@ -22,8 +22,6 @@ CAPABILITY_NOT_ALLOWED: Final = "CapabilityNotAllowed"
 """capabilities.add has one that the operator does not allow; the message lists those allowed."""
 IMAGE_NOT_ALLOWED: Final = "ImageNotAllowed"
 """An image matches none of the operator's patterns (CHALLENGE_ALLOWED_IMAGES)."""
-UNSUPPORTED: Final = "Unsupported"
-"""The node's engine or kernel cannot do what the template asks for."""
 SECRET_NOT_FOUND: Final = "SecretNotFound"
 """A Secret or its key does not exist, does not bear the label challenge-controller.io/use:
 "true", or does not hold what it is asked for."""

@@ -91,12 +91,10 @@ def _verdict(seen: Survey, trouble: Trouble | None) -> _Verdict:
 
 def _count(seen: Survey) -> str:
     """How many are ready, and why others are not."""
-    live = sum(len(line.live) for line in seen.lines)
-    ready = sum(line.ready for line in seen.lines)
     wanted = seen.replicas * len(seen.lines)
-    words = f"{ready} of {wanted} instances are ready"
+    words = f"{wanted - unavailable(seen)} of {wanted} instances are ready"
     unready = _unready(seen)
-    if ready == wanted == live or not unready:
+    if not unready:
         return words
     named = ", ".join(f"{member.name} ({member.reason})" for member in unready[:NAMED])
     more = f" and {len(unready) - NAMED} more" if len(unready) > NAMED else ""

@@ -12,7 +12,7 @@ import pytest
 
 from hack.bed.bed import Bed
 from hack.bed.running import RunningController
-from tests.integration.world import Object, World, container, until
+from tests.integration.world import Instances, Object, World, container, until
 
 SETTINGS = {
     "CHALLENGE_BACKOFF_INITIAL": "0.2",
@@ -29,6 +29,13 @@ def running(bed: Bed, echo_image: str) -> Iterator[RunningController]:
     bed.wait_for_controller("pools")
     yield controller
     controller.stop()
+
+
+@pytest.fixture
+def world(world: World) -> Iterator[World]:
+    """As elsewhere; the pools go before their instances, or they would make new ones."""
+    yield world
+    kubectl(world, "delete", "chpool", "--all")
 
 
 def challenge(image: str, **spec: Any) -> Object:
@@ -51,21 +58,21 @@ def pool(**spec: Any) -> Object:
     }
 
 
-def kubectl(world: World, *args: str) -> str:
+def kubectl(world: Instances, *args: str) -> str:
     return world.kubectl(*args, "-n", world.namespace).stdout
 
 
-def instances(world: World) -> list[Object]:
+def instances(world: Instances) -> list[Object]:
     """The pool's instances that are not on their way out."""
     found = json.loads(kubectl(world, "get", "chinst", "-o", "json"))["items"]
     return [item for item in found if "deletionTimestamp" not in item["metadata"]]
 
 
-def names(world: World) -> set[str]:
+def names(world: Instances) -> set[str]:
     return {item["metadata"]["name"] for item in instances(world)}
 
 
-def ready(world: World) -> Counter[str]:
+def ready(world: Instances) -> Counter[str]:
     """How many of each seed are ready, those included that are on their way out."""
     rows = kubectl(
         world,
@@ -90,7 +97,7 @@ def settled(world: World, seeds: dict[str, int]) -> None:
 
 
 @contextmanager
-def never_fewer(world: World, seeds: dict[str, int]) -> Iterator[list[Counter[str]]]:
+def never_fewer(world: Instances, seeds: dict[str, int]) -> Iterator[list[Counter[str]]]:
     """Look all the while; at every look each seed must have as many ready."""
     looks: list[Counter[str]] = []
     over = threading.Event()
@@ -158,7 +165,6 @@ def test_it_rolls_and_players_always_have_their_replicas(world: World, echo_imag
             settled(world, both)
         assert not before & names(world)
     assert [c["name"] for i in instances(world) for c in i["status"]["containers"]] == ["other"] * 2
-    kubectl(world, "delete", "chpool", "web")
 
 
 def test_a_student_gets_no_endless_life_by_saying_to_be_a_pools(
@@ -189,4 +195,3 @@ def test_a_student_gets_no_endless_life_by_saying_to_be_a_pools(
     world.wait("delete", "plain", timeout=30)
     assert time.monotonic() - started < 30
     assert names(world) == {mine["metadata"]["name"]}
-    kubectl(world, "delete", "chpool", "web")
