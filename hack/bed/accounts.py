@@ -16,6 +16,7 @@ from hack.bed.kubeconfig import Kubectl, write_token_kubeconfig
 RIGHTS = REPOSITORY / "charts" / "challenge-controller" / "rights"
 AGENT = "challenge-agent"
 MANAGER = "challenge-manager"
+ROLES = ("agent", "manager")
 LIFETIME = "24h"
 """A bed's tokens outlast its tests; a kubelet would replace one after 48 minutes."""
 
@@ -23,6 +24,13 @@ LIFETIME = "24h"
 def grant(kubectl: Kubectl) -> None:
     """Make the accounts and their roles, and lay down the admission policies."""
     kubectl("apply", "--server-side", "--force-conflicts", "--filename", RIGHTS)
+
+
+def of_role(plane: ControlPlane, kubectl: Kubectl, role: str, name: str, node: str) -> Path:
+    """The kubeconfig of the agent of this name, which is on a node, or of a manager."""
+    if role == "manager":
+        return manager_kubeconfig(plane, kubectl)
+    return agent_kubeconfig(plane, kubectl, name, node)
 
 
 def agent_kubeconfig(plane: ControlPlane, kubectl: Kubectl, name: str, node: str) -> Path:

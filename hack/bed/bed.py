@@ -18,7 +18,7 @@ from hack.bed.controllers import is_serving, spawn_controller
 from hack.bed.controlplane import ControlPlane, ControlPlaneState
 from hack.bed.engine import Engine, EngineState, foreign_engine, own_engine
 from hack.bed.errors import BedError
-from hack.bed.foreign import claim_node, remove_agent_locks, remove_from_engine, remove_rules
+from hack.bed.foreign import claim_node, remove_from_node
 from hack.bed.image import import_echo_image
 from hack.bed.kubeconfig import Kubectl, copy_current, current_server
 from hack.bed.leftovers import processes_of_folder
@@ -26,7 +26,7 @@ from hack.bed.packages import install_missing
 from hack.bed.processes import Process, by_pid, uninterrupted
 from hack.bed.programs import find_kubectl, find_programs
 from hack.bed.report import Report
-from hack.bed.state import BedState, ClusterState, NodeState, load_state
+from hack.bed.state import BedState, ClusterState, NodeState, load_state, own_node
 
 
 class Bed:
@@ -202,17 +202,13 @@ class Bed:
             )
         name = f"node-{number}"
         with self.report.stage(f"start a Docker engine for {name}"):
-            folder, namespace = self.state.folder / name, links.namespace(number)
-            state = own_engine(folder, namespace, daemon=daemon, programs=programs)
-            node = NodeState(
-                number=number,
-                name=name,
-                address=links.node_address(number),
-                engine=state,
-                ports=ports,
-                shared_subnets="10.212.0.0/18",
-                instance_subnets="10.213.0.0/16",
+            engine = own_engine(
+                self.state.folder / name,
+                links.namespace(number),
+                daemon=daemon,
+                programs=programs,
             )
+            node = own_node(number, links.node_address(number), engine, ports)
             self.state.nodes.append(node)
             self.state.save()
             network.add_node(links, number)
@@ -240,19 +236,14 @@ class Bed:
         was started under the same name before, if anything, has left its state to this one.
         """
         node = None if number is None else self.node(number)
-        kubeconfig = self._credentials(name, role, node)
+        kubeconfig = self.kubeconfig
+        if self.state.control_plane is not None and role in accounts.ROLES:
+            place = node.name if node else ""
+            kubeconfig = accounts.of_role(self.control_plane, self.kubectl, role, name, place)
         process = spawn_controller(self.state, node, kubeconfig, name, role, env or {})
         self.state.controllers[name] = process
         self.state.save()
         return process
-
-    def _credentials(self, name: str, role: str, node: NodeState | None) -> Path:
-        """Those of the role in a control plane of our own, else the administrator's."""
-        if self.state.control_plane is None or role not in ("agent", "manager"):
-            return self.kubeconfig
-        if role == "manager" or node is None:
-            return accounts.manager_kubeconfig(self.control_plane, self.kubectl)
-        return accounts.agent_kubeconfig(self.control_plane, self.kubectl, name, node.name)
 
     def wait_for_controller(
         self, name: str = "controller", *, number: int | None = 1, timeout: float = 30.0
@@ -292,12 +283,7 @@ class Bed:
             for name in list(self.state.controllers):
                 self.stop_controller(name, timeout=5.0)
             for node in self.state.nodes:
-                engine = self.engine(node.number)
-                if not engine.owned:
-                    remove_from_engine(engine.url, self.state.name)
-                    remove_rules(self.state.name)
-                engine.stop(has_namespace=links is not None)
-                remove_agent_locks(self.state.name, engine)
+                remove_from_node(self.engine(node.number), self.state.name, links)
             if self.state.control_plane is not None:
                 plane = ControlPlane(self.state.control_plane, None, dies_with_parent=False)
                 plane.stop()

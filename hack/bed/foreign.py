@@ -9,6 +9,7 @@ import docker.errors
 from controller.runtime import firewall
 from hack.bed.engine import Engine, EngineState, docker_client
 from hack.bed.errors import BedError
+from hack.bed.network import NetworkState
 from hack.bed.state import NodeState, every_bed
 
 INSTALLATION_LABEL = "challenge-controller.io/installation"
@@ -37,6 +38,18 @@ def claim_node(engine: EngineState) -> NodeState:
                 instance_subnets=f"10.{213 + 2 * share}.0.0/16",
             )
     raise BedError(f"{BEDS} beds share this Docker engine already; `hack/dev down` one of them")
+
+
+def remove_from_node(engine: Engine, installation: str, links: NetworkState | None) -> None:
+    """Stop an engine of a bed's own, or take away what the bed has left on another's.
+
+    `links` are the bed's, None when they have gone already.
+    """
+    if not engine.owned:
+        remove_from_engine(engine.url, installation)
+        remove_rules(installation)
+    engine.stop(has_namespace=links is not None)
+    remove_agent_locks(installation, engine)
 
 
 def remove_agent_locks(installation: str, engine: Engine) -> None:

@@ -37,6 +37,19 @@ class NodeState(BaseModel):
     instance_subnets: str
 
 
+def own_node(number: int, address: str, engine: EngineState, ports: str) -> NodeState:
+    """A node with an engine of our own, whose networks nobody outside of it sees."""
+    return NodeState(
+        number=number,
+        name=f"node-{number}",
+        address=address,
+        engine=engine,
+        ports=ports,
+        shared_subnets="10.212.0.0/18",
+        instance_subnets="10.213.0.0/16",
+    )
+
+
 class BedState(BaseModel):
     """All of a bed's parts, as far as they have been made."""
 

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hack.bed.fleet import Fleet
 from tests.integration.world import Instances, World
@@ -14,6 +14,12 @@ class Nodes(Instances):
     """The instances of one namespace, and the nodes of a fleet that they run on."""
 
     fleet: Fleet
+    logged: dict[str, int] = field(init=False)
+    api_was_restarted: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        """What has been logged before is none of this test's."""
+        self.logged = {name: len(c.logs()) for name, c in self.fleet.controllers.items()}
 
     @classmethod
     def with_namespace(cls, fleet: Fleet) -> "Nodes":
@@ -56,8 +62,27 @@ class Nodes(Instances):
         for number in self.fleet.numbers:
             self.node(number).assert_nothing_left()
 
+    def restart_apiserver(self) -> None:
+        """Have all connections to the API server end."""
+        self.api_was_restarted = True
+        self.bed.control_plane.stop_apiserver()
+        self.bed.control_plane.start_apiserver()
+
+    def new_logs(self) -> dict[str, str]:
+        """What each manager and agent has logged since the test began."""
+        controllers = self.fleet.controllers.items()
+        return {name: c.logs()[self.logged.get(name, 0) :] for name, c in controllers}
+
+    def assert_quiet_logs(self) -> None:
+        """Nobody has crashed, or tried what his rights do not allow."""
+        for name, text in self.new_logs().items():
+            assert "Traceback" not in text, name
+            # One that has just started answers before it has read its roles.
+            if not self.api_was_restarted:
+                assert [line for line in text.splitlines() if "forbidden" in line] == [], name
+
     def tell(self) -> None:
         """Print what there is: pytest shows it with a test that failed."""
         print(self.kubectl("get", "chinst,chnode", "-n", self.namespace, "-o", "yaml").stdout)
-        for name, controller in self.fleet.controllers.items():
-            print(f"== {name}\n{controller.logs()[-10_000:]}")
+        for name, text in self.new_logs().items():
+            print(f"== {name}\n{text[-10_000:]}")
