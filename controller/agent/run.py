@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from controller.agent import handlers, overdue, resync
+from controller.agent import fencing, handlers, overdue, resync
 from controller.agent.address import towards
 from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm
@@ -176,7 +176,8 @@ class _Agent:
             returned=self._look_again,
             changed=self._node.changed,
         )
-        self._resync = asyncio.Event()
+        self._services.fence.close()
+        self._resync, self._comparing = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
 
     @asynccontextmanager
@@ -230,7 +231,8 @@ class _Agent:
         )
         sweeping = overdue.keep_sweeping(self._services, self._queue)
         keeping = lease.keep(lost_after=None)
-        await together(watching, self._keep_comparing(), sweeping, keeping)
+        fenced = fencing.keep(self._services.fence, lease, self._compare)
+        await together(watching, fenced, self._keep_comparing(), sweeping, keeping)
         raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _rebuild(self) -> None:
@@ -246,6 +248,7 @@ class _Agent:
         """Register the node, then keep its status."""
         name = self._node.name
         await until_done(f"Cannot register ChallengeNode {name}", self._node.register)
+        await self._monitor.first_look()  # before it, there is no news but that we have begun
         await self._node.run()
 
     async def _lease(self) -> Lease:
@@ -280,13 +283,18 @@ class _Agent:
             self._queue.wake(key)
 
     async def _keep_comparing(self) -> None:
-        compare = partial(resync.once, self._services, self._queue)
+        """Compare from time to time, and when there is a reason; the first time is the fence's."""
+        self._resync.clear()
         while True:
-            self._resync.clear()
-            await compare()
             await self._pre_pull.compare()
             try:
                 async with asyncio.timeout(self._settings.resync_interval):
                     await self._resync.wait()
             except TimeoutError:
-                continue
+                pass
+            self._resync.clear()
+            await self._compare()
+
+    async def _compare(self) -> bool:
+        async with self._comparing:
+            return await resync.once(self._services, self._queue)
