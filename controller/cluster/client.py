@@ -19,6 +19,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import errors
+from controller.cluster.token_file import SERVICE_ACCOUNT, TokenFile, of_kubeconfig
 
 Object = dict[str, Any]
 
@@ -90,7 +91,7 @@ class Cluster:
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> "Cluster":
-        """Load the credentials; sends no request.
+        """Load the credentials; sends no request. A token's file is read anew when it changes.
 
         Raises ConfigurationError when there is no usable kubeconfig or service account.
         """
@@ -99,11 +100,13 @@ class Cluster:
         file = kubeconfig or os.environ.get("KUBECONFIG")
         try:
             if not file and "KUBERNETES_SERVICE_HOST" in os.environ:
-                kubernetes_config.load_incluster_config(client_configuration=configuration)
+                kubernetes_config.load_incluster_config(configuration, try_refresh_token=False)
+                TokenFile(SERVICE_ACCOUNT).use(configuration)
             else:
-                await kubernetes_config.load_kube_config(
-                    config_file=str(file) if file else None, client_configuration=configuration
-                )
+                files = str(file) if file else None
+                await kubernetes_config.load_kube_config(files, client_configuration=configuration)
+                if token_file := of_kubeconfig(files):
+                    token_file.use(configuration)
         except UNUSABLE as error:
             source = file or "the pod's service account and ~/.kube/config"
             raise ConfigurationError(f"No usable credentials in {source}: {error}") from None

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hack.bed import cluster, network
+from hack.bed import accounts, cluster, network
 from hack.bed.cache import locked
-from hack.bed.controllers import node_is_ready, spawn_controller
+from hack.bed.controllers import is_serving, spawn_controller
 from hack.bed.controlplane import ControlPlane, ControlPlaneState
-from hack.bed.engine import Engine, foreign_engine, own_engine
+from hack.bed.engine import Engine, EngineState, foreign_engine, own_engine
 from hack.bed.errors import BedError
 from hack.bed.foreign import claim_node, remove_agent_locks, remove_from_engine, remove_rules
 from hack.bed.image import import_echo_image
@@ -30,7 +30,7 @@ from hack.bed.state import BedState, ClusterState, NodeState, load_state
 
 
 class Bed:
-    """A control plane, a Docker engine and controllers in one folder."""
+    """A control plane, Docker engines and controllers in one folder."""
 
     def __init__(self, state: BedState, report: Report) -> None:
         self.state = state
@@ -40,8 +40,13 @@ class Bed:
         self._kubectl: Kubectl | None = None
 
     @classmethod
-    def create(cls, name: str, folder: Path, report: Report, *, temporary: bool) -> "Bed":
-        """A new bed with nothing in it yet. Raises BedError when its folder exists already."""
+    def create(
+        cls, name: str, folder: Path, report: Report, *, temporary: bool, own_engines: bool = False
+    ) -> "Bed":
+        """A new bed with nothing in it yet. Raises BedError when its folder exists already.
+
+        With `own_engines` it uses no engine that is there: several nodes have one each.
+        """
         owner = by_pid(os.getpid(), "owner")
         if owner is None:
             raise BedError("/proc is not mounted; a bed needs it")
@@ -49,7 +54,13 @@ class Bed:
             folder.mkdir(parents=True, mode=0o700)
         except FileExistsError:
             raise BedError(f"there is a bed in {folder} already") from None
-        state = BedState(name=name, folder=folder.resolve(), owner=owner, temporary=temporary)
+        state = BedState(
+            name=name,
+            folder=folder.resolve(),
+            owner=owner,
+            temporary=temporary,
+            own_engines=own_engines,
+        )
         state.save()
         return cls(state, report)
 
@@ -122,7 +133,7 @@ class Bed:
 
     def start_network(self) -> None:
         """Make the bridge that nodes of our own will need; none for an engine that is there."""
-        if self.state.network is None and os.geteuid() == 0 and foreign_engine() is None:
+        if self.state.network is None and os.geteuid() == 0 and self._foreign_engine() is None:
             install_missing(self.report)
             # Written down before anything else is done with it, so that a crash leaves no bridge.
             self.state.network = network.claim_network(self.state.folder)
@@ -144,6 +155,7 @@ class Bed:
             self.state.save()
         with self.report.stage("apply the custom resource definitions"):
             cluster.prepare(self.kubectl)
+            accounts.grant(self.kubectl)
 
     def use_current_cluster(self) -> None:
         """Use the cluster that kubectl talks to now, and note what is made in it.
@@ -165,15 +177,16 @@ class Bed:
         self,
         number: int = 1,
         *,
+        ports: str = "10000-29999",
         daemon: Mapping[str, object] | None = None,
         programs: Path | None = None,
     ) -> None:
         """Find the Docker engine of a node, or start one of our own.
 
-        `daemon` and `programs` are for one of our own: entries of daemon.json, and a folder with
-        programs that it is to find first.
+        `ports`, `daemon` and `programs` are for one of our own: the range that it hands out,
+        entries of daemon.json, and a folder with programs that it is to find first.
         """
-        foreign = foreign_engine()
+        foreign = self._foreign_engine()
         if foreign is not None:
             with locked("slots"):
                 self.state.nodes.append(claim_node(foreign))
@@ -185,10 +198,10 @@ class Bed:
         if links is None:
             raise BedError(
                 "no Docker engine answers: start Docker, set DOCKER_HOST, or run this as root on "
-                "Debian, where an engine is started for you"
+                "Debian, where an engine is started for you (several nodes need one each: root)"
             )
         name = f"node-{number}"
-        with self.report.stage("start a Docker engine"):
+        with self.report.stage(f"start a Docker engine for {name}"):
             folder, namespace = self.state.folder / name, links.namespace(number)
             state = own_engine(folder, namespace, daemon=daemon, programs=programs)
             node = NodeState(
@@ -196,7 +209,7 @@ class Bed:
                 name=name,
                 address=links.node_address(number),
                 engine=state,
-                ports="10000-29999",
+                ports=ports,
                 shared_subnets="10.212.0.0/18",
                 instance_subnets="10.213.0.0/16",
             )
@@ -205,6 +218,9 @@ class Bed:
             network.add_node(links, number)
             self.engine(number).start()
             self.state.save()
+
+    def _foreign_engine(self) -> EngineState | None:
+        return None if self.state.own_engines else foreign_engine()
 
     def import_image(self, number: int = 1) -> str:
         """Put the demo image into a node's engine; returns its name."""
@@ -215,30 +231,44 @@ class Bed:
         name: str = "controller",
         *,
         role: str = "all",
-        number: int = 1,
+        number: int | None = 1,
         env: Mapping[str, str] | None = None,
     ) -> Process:
-        """Start a role of `challenge-controller` on a node; `env` wins over the bed's settings."""
-        node = self.node(number)
-        process = spawn_controller(self.state, node, self.kubeconfig, name, role, env or {})
+        """Start a role of `challenge-controller`; `env` wins over the bed's settings.
+
+        `number` is its node; None is this machine itself, which is where a manager may run. What
+        was started under the same name before, if anything, has left its state to this one.
+        """
+        node = None if number is None else self.node(number)
+        kubeconfig = self._credentials(name, role, node)
+        process = spawn_controller(self.state, node, kubeconfig, name, role, env or {})
         self.state.controllers[name] = process
         self.state.save()
         return process
 
+    def _credentials(self, name: str, role: str, node: NodeState | None) -> Path:
+        """Those of the role in a control plane of our own, else the administrator's."""
+        if self.state.control_plane is None or role not in ("agent", "manager"):
+            return self.kubeconfig
+        if role == "manager" or node is None:
+            return accounts.manager_kubeconfig(self.control_plane, self.kubectl)
+        return accounts.agent_kubeconfig(self.control_plane, self.kubectl, name, node.name)
+
     def wait_for_controller(
-        self, name: str = "controller", *, number: int = 1, timeout: float = 30.0
+        self, name: str = "controller", *, number: int | None = 1, timeout: float = 30.0
     ) -> None:
-        """Wait until a node's controller has registered it as ready.
+        """Wait until a node's controller has registered it as ready, or a manager (None) acts.
 
         Raises BedError with its last log lines when it ends, or takes longer than `timeout` s.
         """
         process = self.state.controllers[name]
+        node = None if number is None else self.node(number).name
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and process.alive():
-            if node_is_ready(self.kubectl, self.node(number).name, since=process.begin):
+            if is_serving(self.kubectl, node, since=process.begin):
                 return
             process.wait(0.2)
-        raise BedError(f"the controller does not come up; its last lines:\n{process.log_tail()}")
+        raise BedError(f"{name} does not come up; its last lines:\n{process.log_tail()}")
 
     def stop_controller(self, name: str = "controller", *, timeout: float = 20.0) -> None:
         """Ask a controller to end, and kill it when it has not after `timeout` seconds."""
@@ -256,7 +286,9 @@ class Bed:
             if links is not None and not network.is_owned(links, self.state.folder):
                 # They have gone before, and another bed may have had the number since.
                 links = None
-            self._leave_cluster()
+            if self.state.cluster is not None:
+                # The controllers still run: they remove their finalizers from what goes.
+                cluster.leave(self.kubectl, self.state.cluster)
             for name in list(self.state.controllers):
                 self.stop_controller(name, timeout=5.0)
             for node in self.state.nodes:
@@ -276,16 +308,3 @@ class Bed:
                     network.remove_node(links, node.number)
                 network.remove_network(links)
             shutil.rmtree(self.state.folder, ignore_errors=True)
-
-    def _leave_cluster(self) -> None:
-        """Take away from somebody else's cluster what the bed has made in it."""
-        made = self.state.cluster
-        if made is None:
-            return
-        # The controllers still run: they remove their finalizers from the objects that go.
-        if made.made_definitions:
-            names = [f"crd/{name}" for name in made.made_definitions]
-            self.kubectl("delete", "--ignore-not-found", "--timeout=90s", *names, check=False)
-        if made.made_namespace:
-            name = f"namespace/{cluster.NAMESPACE}"
-            self.kubectl("delete", "--ignore-not-found", "--timeout=60s", name, check=False)

@@ -3,7 +3,10 @@
 hack/test              all of them
 hack/test lint         style, types, layers
 hack/test unit         tests that need neither Docker nor an API server
-hack/test integration  tests on a bed; further words go to pytest
+hack/test integration  tests on a bed of one node
+hack/test nodes        tests on a bed of several nodes
+
+Words after unit, integration or nodes go to pytest; files among them take the place of all tests.
 """
 
 import subprocess
@@ -33,14 +36,16 @@ STAGES = (
     Stage("layers", "lint", ("lint-imports",)),
     Stage("unit tests", "unit", (*PYTEST, "-n", "auto", "tests/unit")),
     Stage("integration tests", "integration", (*PYTEST, "tests/integration")),
+    Stage("tests on several nodes", "nodes", (*PYTEST, "tests/nodes")),
 )
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
+TESTS = ("unit", "integration", "nodes")
 
 
 def main(words: list[str]) -> int:
     """Run the stages of a group, or all of them; returns the exit code."""
     group, further = (words[0], words[1:]) if words else ("all", [])
-    if group not in ("all", *GROUPS) or (further and group not in ("unit", "integration")):
+    if group not in ("all", *GROUPS) or (further and group not in TESTS):
         print(f"usage: hack/test [{'|'.join(GROUPS)}] [words for pytest]", file=sys.stderr)
         return 2
     wanted = [stage for stage in STAGES if group in ("all", stage.group)]
@@ -48,10 +53,10 @@ def main(words: list[str]) -> int:
         # Files or folders that are named take the place of all those of the group.
         wanted = [replace(stage, command=stage.command[:-1]) for stage in wanted]
     results = [(stage, *_run(stage, further)) for stage in wanted]
-    print("\nstage                  result     time")
+    print("\nstage                   result     time")
     for stage, code, seconds in results:
         result = "ok" if code == 0 else f"failed ({code})"
-        print(f"{stage.name:<22} {result:<10} {clock_text(seconds)}")
+        print(f"{stage.name:<23} {result:<10} {clock_text(seconds)}")
     return 0 if all(code == 0 for _, code, _ in results) else 1
 
 

@@ -10,6 +10,7 @@ import yaml
 from hack.bed.cache import REPOSITORY
 from hack.bed.errors import BedError
 from hack.bed.kubeconfig import Kubectl
+from hack.bed.state import ClusterState
 
 NAMESPACE = "challenge-system"
 DEFINITIONS = REPOSITORY / "crds"
@@ -59,6 +60,16 @@ def prepare(kubectl: Kubectl) -> None:
         if time.monotonic() > deadline:
             raise BedError(f"the API server does not serve our kinds: {done.stderr.strip()}")
         time.sleep(0.1)
+
+
+def leave(kubectl: Kubectl, made: ClusterState) -> None:
+    """Take away from somebody else's cluster what a bed has made in it."""
+    if made.made_definitions:
+        names = [f"crd/{name}" for name in made.made_definitions]
+        kubectl("delete", "--ignore-not-found", "--timeout=90s", *names, check=False)
+    if made.made_namespace:
+        name = f"namespace/{NAMESPACE}"
+        kubectl("delete", "--ignore-not-found", "--timeout=60s", name, check=False)
 
 
 def definition_names() -> list[str]:

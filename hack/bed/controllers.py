@@ -1,4 +1,4 @@
-"""How the controller is started on a node of a bed: its settings, and where it runs."""
+"""How a controller of a bed is started: its settings, where it runs, and when it serves."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from hack.bed.cache import REPOSITORY
 from hack.bed.cluster import NAMESPACE
@@ -14,16 +15,21 @@ from hack.bed.packages import PATH
 from hack.bed.processes import Process, spawn
 from hack.bed.state import BedState, NodeState
 
+MANAGER_LEASE = "challenge-manager"
+
 
 def spawn_controller(
     state: BedState,
-    node: NodeState,
+    node: NodeState | None,
     kubeconfig: Path,
     name: str,
     role: str,
     env: Mapping[str, str],
 ) -> Process:
-    """Start a role of `challenge-controller` on a node; `env` wins over the bed's settings."""
+    """Start a role of `challenge-controller` on a node, or on this machine when there is none.
+
+    `env` wins over the bed's settings.
+    """
     settings = {**_settings(state, node, kubeconfig, name), **env}
     Path(settings["CHALLENGE_STATE_DIR"]).mkdir(parents=True, exist_ok=True, mode=0o700)
     return spawn(
@@ -38,46 +44,57 @@ def spawn_controller(
             **settings,
         },
         # It dials containers' own addresses, which only their host can.
-        namespace=node.engine.namespace,
+        namespace=node.engine.namespace if node else None,
         dies_with_parent=state.temporary,
     )
 
 
-def node_is_ready(kubectl: Kubectl, node: str, *, since: datetime) -> bool:
-    """Whether a node is Ready, and says so itself: the Lease was renewed after `since`.
+def is_serving(kubectl: Kubectl, node: str | None, *, since: datetime) -> bool:
+    """Whether a node is Ready and its agent lives, or, without a node, whether a manager acts.
 
-    Without the second, what an agent that has ended had written would count.
+    Its Lease must have been renewed after `since`: what an agent that has ended had written does
+    not count.
     """
-    found = kubectl(
-        "get", "chnode", node, "--output=json", "--ignore-not-found", check=False
-    ).stdout
-    lease = kubectl(
-        *("get", "lease", f"node-{node}", "--namespace", NAMESPACE),
-        *("--output=jsonpath={.spec.renewTime}", "--ignore-not-found"),
-        check=False,
-    ).stdout
-    if not found or not lease or datetime.fromisoformat(lease) < since:
+    lease = _get(kubectl, "lease", f"node-{node}" if node else MANAGER_LEASE)
+    renewed = lease.get("spec", {}).get("renewTime")
+    if not renewed or datetime.fromisoformat(renewed) < since:
         return False
-    conditions = json.loads(found).get("status", {}).get("conditions", [])
+    if node is None:
+        return bool(lease["spec"].get("holderIdentity"))
+    conditions = _get(kubectl, "chnode", node).get("status", {}).get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _settings(state: BedState, node: NodeState, kubeconfig: Path, name: str) -> dict[str, str]:
+def _get(kubectl: Kubectl, kind: str, name: str) -> dict[str, Any]:
+    """An object, empty when there is none; one of our own namespace, or of none."""
+    words = ("--namespace", NAMESPACE, "--output=json", "--ignore-not-found")
+    text = kubectl("get", kind, name, *words, check=False).stdout
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return found
+
+
+def _settings(
+    state: BedState, node: NodeState | None, kubeconfig: Path, name: str
+) -> dict[str, str]:
+    common = {
+        "CHALLENGE_KUBECONFIG": str(kubeconfig),
+        "CHALLENGE_STATE_DIR": str(state.folder / "state" / name),
+        "CHALLENGE_INSTALLATION": state.name,
+        "CHALLENGE_CONTROLLER_NAMESPACE": NAMESPACE,
+    }
+    if node is None:
+        return common
     # Below the cgroup of an engine of our own, which goes with it.
     cgroup = f"{node.engine.namespace}/challenges" if node.engine.namespace else "challenges"
     # The rules of the machine itself are its administrator's to change.
     guarded = node.engine.namespace is not None or os.geteuid() == 0
-    return {
+    return common | {
         "CHALLENGE_CGROUP_PARENT": cgroup,
         "CHALLENGE_FIREWALL": "on" if guarded else "off",
-        "CHALLENGE_KUBECONFIG": str(kubeconfig),
         "CHALLENGE_DOCKER_HOST": node.engine.url,
-        "CHALLENGE_STATE_DIR": str(state.folder / "state" / name),
         "CHALLENGE_NODE_NAME": node.name,
         "CHALLENGE_PUBLIC_ADDRESS": node.address,
         "CHALLENGE_PORTS": node.ports,
         "CHALLENGE_SHARED_SUBNETS": node.shared_subnets,
         "CHALLENGE_INSTANCE_SUBNETS": node.instance_subnets,
-        "CHALLENGE_INSTALLATION": state.name,
-        "CHALLENGE_CONTROLLER_NAMESPACE": NAMESPACE,
     }

@@ -56,6 +56,11 @@ class ControlPlane:
         """The kubeconfig of a user who may do everything (group system:masters)."""
         return self.state.folder / "admin.kubeconfig"
 
+    @property
+    def authority(self) -> Path:
+        """The certificate of those who sign the API server's."""
+        return self._authority.pair.certificate
+
     def start(self) -> None:
         """Start both and return when the API server says that it is ready.
 
@@ -79,7 +84,7 @@ class ControlPlane:
             path,
             name="challenge-bed",
             server=self.server,
-            authority=self._authority.pair.certificate,
+            authority=self.authority,
             client=client,
         )
         return path

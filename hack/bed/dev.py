@@ -13,7 +13,8 @@ from hack.bed.bed import Bed
 from hack.bed.cache import state_folder
 from hack.bed.controlplane import ControlPlane
 from hack.bed.errors import BedError
-from hack.bed.logs import LOGS, follow
+from hack.bed.fleet import MOST_NODES, Fleet, start_nodes
+from hack.bed.logs import find, follow
 from hack.bed.processes import tail
 from hack.bed.report import Report
 from hack.bed.state import BedState, every_bed
@@ -49,7 +50,7 @@ on_bed = click.option(
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Bring a development bed up and down: a control plane, a Docker engine, the controller."""
+    """Bring a development bed up and down: a control plane, Docker engines, the controller."""
 
 
 @main.command()
@@ -59,40 +60,64 @@ def main() -> None:
     is_flag=True,
     help="Use the cluster of $KUBECONFIG instead of a control plane of the bed's own.",
 )
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, MOST_NODES),
+    default=1,
+    show_default=True,
+    help="How many Docker hosts; two or more have an engine, an address and an agent each, beside "
+    "one manager (root only).",
+)
 @on_bed
-def up(name: str, controller: bool, use_current_cluster: bool) -> None:
+def up(name: str, nodes: int, controller: bool, use_current_cluster: bool) -> None:
     """Start a bed; the first time, its programs are built (about 7 minutes on 2 CPUs)."""
+    _check(nodes, use_current_cluster)
     report = Report(sys.stdout)
     remove_orphans(report)
     folder = state_folder() / name
     if folder.exists() and not _make_way(name, folder, report):
         click.echo(f'The bed {name} is up already. Use it: eval "$(hack/dev env --name {name})"')
         return
-    bed = Bed.create(name, folder, report, temporary=False)
+    bed = Bed.create(name, folder, report, temporary=False, own_engines=nodes > 1)
     with bed.removed_on_failure():
         if use_current_cluster:
             bed.use_current_cluster()
         else:
             bed.start_control_plane()
-        bed.start_engine()
-        with report.stage("import the image challenge-echo:dev"):
-            bed.import_image()
-        if controller:
-            with report.stage("start the controller"):
-                bed.start_controller(env=_own_settings())
-                bed.wait_for_controller()
+        if nodes > 1:
+            _start_several(bed, nodes, controller=controller)
+        else:
+            _start_one(bed, controller=controller)
         bed.state.complete = True
         bed.state.save()
     click.echo(f'The bed {name} is up. Use it: eval "$(hack/dev env --name {name})"')
 
 
+def _start_one(bed: Bed, *, controller: bool) -> None:
+    bed.start_engine()
+    with bed.report.stage("import the image challenge-echo:dev"):
+        bed.import_image()
+    if controller:
+        with bed.report.stage("start the controller"):
+            bed.start_controller(env=_own_settings())
+            bed.wait_for_controller()
+
+
+def _start_several(bed: Bed, nodes: int, *, controller: bool) -> None:
+    start_nodes(bed, nodes)
+    if controller:
+        with bed.report.stage(f"start the manager and {nodes} agents"):
+            Fleet(bed, _own_settings()).start()
+
+
 @main.command()
+@click.option("--node", default=1, show_default=True, help="Whose engine docker is to talk to.")
 @on_bed
-def env(name: str) -> None:
+def env(name: str, node: int) -> None:
     """Print the exports that make kubectl and docker talk to the bed."""
     bed = _load(name)
     click.echo(f"export KUBECONFIG={shlex.quote(str(bed.kubeconfig))}")
-    click.echo(f"export DOCKER_HOST={shlex.quote(bed.docker_host)}")
+    click.echo(f"export DOCKER_HOST={shlex.quote(bed.engine(node).url)}")
 
 
 @main.command()
@@ -109,15 +134,17 @@ def status() -> None:
 
 
 @main.command()
-@click.argument("part", type=click.Choice(sorted(LOGS)), default="controller")
+@click.argument("part", default="controller")
 @click.option("--follow", "-f", "is_followed", is_flag=True, help="Go on printing what is added.")
 @click.option("--lines", "-n", default=200, show_default=True, help="How many lines to begin with.")
 @on_bed
 def logs(name: str, part: str, is_followed: bool, lines: int) -> None:
-    """Print what a part of the bed has logged."""
-    path = _load(name).state.folder / "logs" / LOGS[part]
-    if not path.exists():
-        raise BedError(f"{part} of the bed {name} has logged nothing: it was not started")
+    """Print what a part of the bed has logged.
+
+    The parts are those that `hack/dev status` shows: controller (or manager, agent-1, …),
+    apiserver, etcd, dockerd (or dockerd-node-2, …), containerd.
+    """
+    path = find(_load(name).state.folder, part)
     click.echo(tail(path, lines))
     if is_followed:
         follow(path, click.echo)
@@ -167,6 +194,16 @@ def _load(name: str) -> Bed:
     if bed is None:
         raise BedError(f"there is no bed {name}; `hack/dev up --name {name}` starts it")
     return bed
+
+
+def _check(nodes: int, use_current_cluster: bool) -> None:
+    """Refuse what does not go together, before anything is made."""
+    if nodes == 1:
+        return
+    if os.environ.get("DOCKER_HOST"):
+        raise BedError(f"--nodes {nodes} starts an engine for each: unset DOCKER_HOST")
+    if use_current_cluster:
+        raise BedError(f"--nodes {nodes} needs a control plane that its nodes reach: the bed's own")
 
 
 def _make_way(name: str, folder: Path, report: Report) -> bool:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -25,10 +26,11 @@ from controller.runtime import transport as transport
 from hack.bed.errors import BedError
 from hack.bed.leftovers import kill_engine_processes, remove_container_traces, unmount_below
 from hack.bed.packages import PATH
-from hack.bed.processes import Process, spawn
+from hack.bed.processes import Process, run, spawn
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 READY_TIMEOUT = 60.0
+OLD_VERSIONS = ("Docker version 19.", "Docker version 20.")
 
 
 class EngineState(BaseModel):
@@ -155,6 +157,7 @@ class Engine:
         # dockerd refuses to start beside the file of one that was killed.
         (folder / "docker.pid").unlink(missing_ok=True)
         config = _dockerd_config(folder, cgroup=self.state.namespace or "") | self.state.daemon
+        config |= _own_identity(folder)
         (folder / "daemon.json").write_text(json.dumps(config, indent=2))
         self.state.dockerd = self._spawn(
             "dockerd", ["dockerd", "--config-file", f"{folder}/daemon.json"]
@@ -223,7 +226,7 @@ class Engine:
         return spawn(
             name,
             command,
-            log=folder.parent / "logs" / f"{name}.log",
+            log=folder.parent / "logs" / f"{name}-{folder.name}.log",
             # The daemon must not inherit a client's settings.
             env={"PATH": self._path(), "HOME": str(folder), "TMPDIR": str(folder)},
             namespace=self.state.namespace,
@@ -264,6 +267,19 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
   address = "{folder}/containerd.sock"
 """
+
+
+def _own_identity(folder: Path) -> dict[str, object]:
+    """Entries of daemon.json that give an engine an ID of its own, not one for the machine."""
+    version = run("dockerd", "--version", env={"PATH": PATH}).stdout
+    if version.startswith(OLD_VERSIONS):
+        # Made from a key that lies in /etc/docker otherwise.
+        return {"deprecated-key-path": f"{folder}/key.json"}
+    identity = folder / "data" / "engine-id"
+    if not identity.exists():
+        identity.parent.mkdir(exist_ok=True, mode=0o710)
+        identity.write_text(str(uuid.uuid4()))
+    return {}
 
 
 def _dockerd_config(folder: Path, *, cgroup: str) -> dict[str, object]:

@@ -17,11 +17,22 @@ def write_kubeconfig(
     path: Path, *, name: str, server: str, authority: Path, client: KeyPair
 ) -> None:
     """Write a kubeconfig with everything inline, readable by its owner only."""
-    cluster = {"server": server, "certificate-authority-data": _inline(authority)}
     user = {
         "client-certificate-data": _inline(client.certificate),
         "client-key-data": _inline(client.key),
     }
+    _write(path, name, server, authority, user)
+
+
+def write_token_kubeconfig(
+    path: Path, *, name: str, server: str, authority: Path, token_file: Path
+) -> None:
+    """Write a kubeconfig whose user has a token in another file."""
+    _write(path, name, server, authority, {"tokenFile": str(token_file)})
+
+
+def _write(path: Path, name: str, server: str, authority: Path, user: dict[str, str]) -> None:
+    cluster = {"server": server, "certificate-authority-data": _inline(authority)}
     content = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -46,6 +46,8 @@ class BedState(BaseModel):
     """The process that brings the bed up; a temporary bed goes when that one has gone."""
     temporary: bool
     complete: bool = False
+    own_engines: bool = False
+    """Whether each node has an engine of its own, whatever engine is there already."""
     network: NetworkState | None = None
     control_plane: ControlPlaneState | None = None
     cluster: ClusterState | None = None

@@ -40,12 +40,13 @@ class Traces:
         ]
 
 
-def take(bed: Bed, controller: str = "controller") -> Traces:
-    """Look at a bed's first node now."""
+def take(bed: Bed, controller: str = "controller", number: int = 1) -> Traces:
+    """Look now at the node of a controller, which keeps its ledger under its own name."""
     own = {"label": f"{INSTALLATION_LABEL}={bed.state.name}"}
-    with docker_client(bed.docker_host) as client:
+    engine = bed.engine(number)
+    with docker_client(engine.url) as client:
         # Nobody else uses an engine of our own, so there nothing at all may be left.
-        filters = None if bed.engine().owned else own
+        filters = None if engine.owned else own
         containers = client.containers(all=True, filters=filters)
         networks = client.networks(filters=filters)
         volumes = client.volumes(filters=filters)["Volumes"] or []
@@ -54,13 +55,12 @@ def take(bed: Bed, controller: str = "controller") -> Traces:
         containers=frozenset(found["Names"][0].lstrip("/") for found in containers),
         networks=frozenset(found["Name"] for found in networks if found not in shared),
         volumes=frozenset(found["Name"] for found in volumes),
-        rules=_rules(bed, shared),
+        rules=_rules(engine.state.namespace, shared),
         ports=_held_ports(bed.state.folder / "state" / controller / "ledger.db"),
     )
 
 
-def _rules(bed: Bed, shared: list[dict[str, Any]]) -> frozenset[str]:
-    namespace = bed.node().engine.namespace
+def _rules(namespace: str | None, shared: list[dict[str, Any]]) -> frozenset[str]:
     if namespace is None and os.geteuid() != 0:
         return frozenset()
     enter = ["nsenter", f"--net=/run/netns/{namespace}", "--"] if namespace else []

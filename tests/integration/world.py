@@ -55,18 +55,12 @@ def instance(name: str, *containers: Object, **spec: Any) -> Object:
 
 
 @dataclass
-class World:
-    """One controller on one node, and one namespace, seen from outside."""
+class Instances:
+    """The instances of one namespace, as users of the API server see and handle them."""
 
     bed: Bed
     kubectl: Kubectl
     namespace: str
-    controller: RunningController
-    state_dir: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        """The controller's ledger is in its own state folder, unless a test says otherwise."""
-        self.state_dir = self.controller.state_dir
 
     def apply(self, *objects: Object) -> None:
         """Apply objects in the namespace, in one call."""
@@ -113,39 +107,6 @@ class World:
         """What each port of an instance answers, by the port's name; checks whose it is."""
         return {e.name: ask(e) for e in self.endpoints() if e.instance == name}
 
-    def rows(self) -> dict[str, Instance]:
-        """The ledger's rows by instance name."""
-        with self._ledger() as ledger:
-            return {row.name: row for row in ledger.instances()}
-
-    def ports_held(self) -> int:
-        """Host ports that the ledger has given out."""
-        with self._ledger() as ledger:
-            usage = ledger.usage()
-            return usage.reserved + usage.confirmed
-
-    def problems(self) -> list[Any]:
-        """The ledger's broken invariants."""
-        with self._ledger() as ledger:
-            return list(ledger.check())
-
-    @contextmanager
-    def docker(self) -> Iterator[docker.APIClient]:
-        """A client of the node's engine."""
-        with docker_client(self.bed.docker_host) as client:
-            yield client
-
-    def containers(self) -> list[Object]:
-        """The containers of this installation, whatever their state."""
-        with self.docker() as client:
-            mark = f"{labels.INSTALLATION}={self.bed.state.name}"
-            return list(client.containers(all=True, filters={"label": mark}))
-
-    def running_containers(self, name: str) -> int:
-        """How many containers of an instance run."""
-        mine = [c for c in self.containers() if c["Labels"][labels.INSTANCE_NAME] == name]
-        return sum(c["State"] == "running" for c in mine)
-
     def versions(self) -> dict[str, str]:
         """The resourceVersion of every instance: what was written since shows in it."""
         out = self.kubectl("get", "chinst", "-n", self.namespace, "-o", "json").stdout
@@ -167,9 +128,70 @@ class World:
         ]
         return sum(int(float(line.rpartition(" ")[2])) for line in lines)
 
+    def events(self, name: str) -> list[str]:
+        """The reasons of the Events about an instance, in order of time to the second."""
+        selector = f"involvedObject.name={name}"
+        out = self.kubectl(
+            "get", "events", "-n", self.namespace, "--field-selector", selector, "-o", "json"
+        ).stdout
+        found = json.loads(out)["items"]
+        return [e["reason"] for e in sorted(found, key=lambda e: str(e["firstTimestamp"]))]
+
+
+@dataclass
+class World(Instances):
+    """One controller on its node, and one namespace, seen from outside."""
+
+    controller: RunningController
+    state_dir: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The controller's ledger is in its own state folder, unless a test says otherwise."""
+        self.state_dir = self.controller.state_dir
+
+    @property
+    def number(self) -> int:
+        """The number of the node."""
+        return self.controller.number or 1
+
+    def rows(self) -> dict[str, Instance]:
+        """The ledger's rows by instance name."""
+        with self._ledger() as ledger:
+            return {row.name: row for row in ledger.instances()}
+
+    def ports_held(self) -> int:
+        """Host ports that the ledger has given out."""
+        with self._ledger() as ledger:
+            usage = ledger.usage()
+            return usage.reserved + usage.confirmed
+
+    def problems(self) -> list[Any]:
+        """The ledger's broken invariants."""
+        with self._ledger() as ledger:
+            return list(ledger.check())
+
+    @contextmanager
+    def docker(self) -> Iterator[docker.APIClient]:
+        """A client of the node's engine."""
+        with docker_client(self.bed.engine(self.number).url) as client:
+            yield client
+
+    def containers(self) -> list[Object]:
+        """The containers of this installation, whatever their state."""
+        with self.docker() as client:
+            mark = f"{labels.INSTALLATION}={self.bed.state.name}"
+            return list(client.containers(all=True, filters={"label": mark}))
+
+    def running_containers(self, name: str) -> int:
+        """How many containers of an instance run."""
+        mine = [c for c in self.containers() if c["Labels"][labels.INSTANCE_NAME] == name]
+        return sum(c["State"] == "running" for c in mine)
+
     def node_condition(self, kind: str) -> Object:
         """A condition of the node; empty when there is no node or no condition of that type."""
-        out = self.kubectl("get", "chnode", "node-1", "-o", "json", check=False).stdout
+        out = self.kubectl(
+            "get", "chnode", self.bed.node(self.number).name, "-o", "json", check=False
+        ).stdout
         status = json.loads(out).get("status", {}) if out else {}
         return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
 
@@ -183,7 +205,7 @@ class World:
             "sys.stdin.read()\n"
         )
         command = [sys.executable, "-c", code, *map(str, ports)]
-        if namespace := self.bed.node().engine.namespace:
+        if namespace := self.bed.node(self.number).engine.namespace:
             command = ["nsenter", f"--net=/run/netns/{namespace}", *command]
         with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as program:
             assert program.stdout is not None
@@ -222,15 +244,6 @@ class World:
         """Print what there is: pytest shows it with a test that failed."""
         print(self.kubectl("get", "chinst,chnode", "-n", self.namespace, "-o", "yaml").stdout)
         print(self.controller.logs()[-20_000:])
-
-    def events(self, name: str) -> list[str]:
-        """The reasons of the Events about an instance, in order of time to the second."""
-        selector = f"involvedObject.name={name}"
-        out = self.kubectl(
-            "get", "events", "-n", self.namespace, "--field-selector", selector, "-o", "json"
-        ).stdout
-        found = json.loads(out)["items"]
-        return [e["reason"] for e in sorted(found, key=lambda e: str(e["firstTimestamp"]))]
 
     def _ledger(self) -> LedgerReader:
         return LedgerReader.open_read_only(self.state_dir / "ledger.db")

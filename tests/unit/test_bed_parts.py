@@ -243,10 +243,33 @@ def test_bed_that_is_being_started_is_not_started_again() -> None:
     assert f"the bed dev is being started by pid {os.getpid()}" in output
 
 
+def test_several_nodes_need_engines_and_a_control_plane_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, text = hack_dev("up", "--nodes", "3", "--use-current-cluster")
+    assert (code, "--nodes 3 needs a control plane that its nodes reach" in text) == (1, True)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    code, text = hack_dev("up", "--nodes", "3")
+    assert (code, "starts an engine for each: unset DOCKER_HOST" in text) == (1, True)
+    assert every_bed() == []
+
+
+def test_a_part_without_a_log_is_told_of_those_with_one() -> None:
+    logs = new_bed().state.folder / "logs"
+    logs.mkdir()
+    for name in ("manager", "agent-1", "dockerd-node-1"):
+        (logs / f"{name}.log").write_text(f"this is {name}\n")
+    assert hack_dev("logs") == (0, "this is manager\n")
+    assert hack_dev("logs", "dockerd") == (0, "this is dockerd-node-1\n")
+    code, text = hack_dev("logs", "agent-2")
+    assert code == 1
+    assert "agent-2 of this bed has logged nothing; what has: agent-1, dockerd-node-1" in text
+
+
 def test_checks_refuse_unknown_stages(capsys: pytest.CaptureFixture[str]) -> None:
     assert checks.main(["everything"]) == 2
     assert checks.main(["lint", "-x"]) == 2
-    assert "usage: hack/test [lint|unit|integration]" in capsys.readouterr().err
+    assert "usage: hack/test [lint|unit|integration|nodes]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""A bed of three nodes for the tests: an API server, three engines, a manager, three agents.
+
+One bed serves the whole run, and one fleet of controllers; what a test breaks is healed after it.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from hack.bed.bed import Bed
+from hack.bed.cache import temporary_folder
+from hack.bed.fleet import Fleet, start_nodes
+from hack.bed.image import IMAGE
+from hack.bed.report import Report
+from hack.bed.sweep import remove_orphans
+from tests.nodes.nodes import Nodes
+
+NODES = 3
+TIMERS = {
+    "CHALLENGE_MANAGER_LEASE_DURATION": "4",
+    "CHALLENGE_NODE_LEASE_DURATION": "6",
+    "CHALLENGE_NODE_LOSS_TIMEOUT": "8",
+    "CHALLENGE_RESYNC_INTERVAL": "5",
+    "CHALLENGE_BACKOFF_MAXIMUM": "5",
+}
+"""Short ones, in seconds: a node that falls silent counts as lost after 6, its instances move
+after 8."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have SIGTERM end the run as Ctrl-C does, with all fixtures torn down."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """A control plane and three nodes, each with an engine that has the test image."""
+    report = Report()
+    remove_orphans(report)
+    name = f"nodes-{os.getpid()}"
+    folder = temporary_folder() / name
+    bed = Bed.create(name, folder, report, temporary=True, own_engines=True)
+    try:
+        bed.start_control_plane()
+        start_nodes(bed, NODES)
+        yield bed
+    finally:
+        bed.down()
+
+
+@pytest.fixture(scope="session")
+def echo_image(bed: Bed) -> str:
+    """The name of the test image, which is on each node."""
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def whole_fleet(bed: Bed) -> Iterator[Fleet]:
+    """A manager and three agents with short timers; for the fixture below."""
+    fleet = Fleet(bed, TIMERS)
+    fleet.start()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture
+def fleet(whole_fleet: Fleet) -> Iterator[Fleet]:
+    """All of it at work when the test begins: stop, kill, freeze, cut what you like.
+
+    `fleet.start_agent(1, {"CHALLENGE_…": "…"})` starts one that has ended with other settings.
+    """
+    yield whole_fleet
+    whole_fleet.heal()
+
+
+@pytest.fixture
+def nodes(fleet: Fleet) -> Iterator[Nodes]:
+    """A namespace of the test's own, and each node seen from outside; nothing may be left."""
+    nodes = Nodes.with_namespace(fleet)
+    yield nodes
+    nodes.tell()
+    fleet.heal()
+    nodes.delete()
+    nodes.assert_nothing_left()
+    for controller in fleet.controllers.values():
+        assert "Traceback" not in controller.logs()

@@ -1,0 +1,63 @@
+"""What the tests on several nodes share: where instances are, and what is left on each node."""
+
+import json
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+
+from hack.bed.fleet import Fleet
+from tests.integration.world import Instances, World
+
+
+@dataclass
+class Nodes(Instances):
+    """The instances of one namespace, and the nodes of a fleet that they run on."""
+
+    fleet: Fleet
+
+    @classmethod
+    def with_namespace(cls, fleet: Fleet) -> "Nodes":
+        """Make a namespace for a test; it goes with the control plane."""
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        fleet.bed.kubectl("create", "namespace", name)
+        return cls(fleet.bed, fleet.bed.kubectl, name, fleet)
+
+    def node(self, number: int) -> World:
+        """One node: its containers, networks, volumes, folders and its ledger."""
+        return World(self.bed, self.kubectl, self.namespace, self.fleet.agent(number))
+
+    def placed(self) -> dict[str, str]:
+        """The node of each instance of the namespace that has one."""
+        out = self.kubectl("get", "chinst", "-n", self.namespace, "-o", "json").stdout
+        return {
+            item["metadata"]["name"]: item["status"]["nodeName"]
+            for item in json.loads(out)["items"]
+            if item["status"].get("nodeName")
+        }
+
+    def spread(self) -> list[int]:
+        """How many instances of the namespace each node has, by the nodes' numbers."""
+        count = Counter(self.placed().values())
+        return [count[self.bed.node(number).name] for number in self.fleet.numbers]
+
+    def assert_all_answer(self, *names: str) -> None:
+        """Each port of these instances (or all) answers for its own, on its own node's address."""
+        placed = self.placed()
+        address = {node.name: node.address for node in self.bed.state.nodes}
+        for name in names or placed:
+            assert self.answers(name), f"{name} has no port"
+        for endpoint in self.endpoints():
+            assert endpoint.host == address[placed[endpoint.instance]]
+
+    def assert_nothing_left(self) -> None:
+        """No instance is held back by a finalizer, and no node has anything left of any."""
+        held = self.kubectl("get", "chinst", "-n", self.namespace, "-o", "name").stdout.split()
+        assert held == []
+        for number in self.fleet.numbers:
+            self.node(number).assert_nothing_left()
+
+    def tell(self) -> None:
+        """Print what there is: pytest shows it with a test that failed."""
+        print(self.kubectl("get", "chinst,chnode", "-n", self.namespace, "-o", "yaml").stdout)
+        for name, controller in self.fleet.controllers.items():
+            print(f"== {name}\n{controller.logs()[-10_000:]}")
