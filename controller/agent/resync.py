@@ -43,19 +43,22 @@ async def resync(services: Services, queue: WorkQueue) -> None:
     await collect(services)
     left = await mounts.left(services, rows.keys() | objects.keys())
     gone = (rows.keys() | running.keys() | left.keys()) - objects.keys()
+    services.fence.expect(gone)
     for uid in gone:
         queue.wake(left.get(uid) or _orphan(uid, running.get(uid, []), rows.get(uid)))
     logger.debug("Resync: %d instances, %d without an object here", len(objects), len(gone))
 
 
-async def once(services: Services, queue: WorkQueue) -> None:
-    """Compare; a comparison that fails is logged, and made up for by the next."""
+async def once(services: Services, queue: WorkQueue) -> bool:
+    """Compare; one that fails is logged, and made up for by the next. Whether it was done."""
     if services.engine_problem:
-        return  # the engine's return is followed by a comparison
+        return False  # the engine's return is followed by a comparison
     try:
         await resync(services, queue)
     except (ApiError, LedgerError, RuntimeFault) as error:
         logger.warning("The resync failed: %s", error)
+        return False
+    return True
 
 
 async def _objects(services: Services) -> AsyncIterator[Object]:

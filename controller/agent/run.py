@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from controller.agent import handlers, overdue, ownnode, parts, resync
+from controller.agent import fencing, handlers, overdue, ownnode, parts, resync
 from controller.agent.address import towards
 from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm, holder
@@ -136,7 +136,8 @@ class _Agent:
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
         self._pre_pull = PrePull(self._services, backoff)
         self._node, self._firewall, self._monitor = self._keepers(about)
-        self._resync = asyncio.Event()
+        self._services.fence.close()
+        self._resync, self._comparing = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
 
     def _keepers(self, about: NodeMetrics) -> tuple[NodeKeeper, FirewallKeeper, EngineMonitor]:
@@ -220,8 +221,9 @@ class _Agent:
         )
         sweeping = overdue.keep_sweeping(self._services, self._queue)
         keeping = lease.keep(lost_after=None)
+        fenced = fencing.keep(self._services.fence, lease, self._compare)
         ahead = preparing.keep_preparing(self._services)
-        await together(watching, self._keep_comparing(), sweeping, keeping, ahead)
+        await together(watching, fenced, self._keep_comparing(), sweeping, keeping, ahead)
         raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _rebuild(self) -> None:
@@ -271,13 +273,18 @@ class _Agent:
             self._queue.wake(key)
 
     async def _keep_comparing(self) -> None:
-        compare = partial(resync.once, self._services, self._queue)
+        """Compare from time to time, and when there is a reason; the first time is the fence's."""
+        self._resync.clear()
         while True:
-            self._resync.clear()
-            await compare()
             await self._pre_pull.compare()
             try:
                 async with asyncio.timeout(self._settings.resync_interval):
                     await self._resync.wait()
             except TimeoutError:
-                continue
+                pass
+            self._resync.clear()
+            await self._compare()
+
+    async def _compare(self) -> bool:
+        async with self._comparing:
+            return await resync.once(self._services, self._queue)

@@ -29,6 +29,9 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 REQUEST_TIMEOUT: Final = 30.0
 """Longest wait for one answer, in seconds: a LIST of 10,000 instances takes about 3."""
+CONNECT_TIMEOUT: Final = 5.0
+"""Longest wait for a connection, in seconds. Where packets vanish, the kernel's own tries become
+ever rarer: one begun during an outage would not notice its end for half a minute."""
 PAGE: Final = 500
 """Objects in one answer of a LIST; kube-apiserver's own clients use the same."""
 CONNECTIONS: Final = 64
@@ -135,10 +138,11 @@ class Cluster:
         """
         headers = {"Accept": JSON, "Content-Type": content_type}
         await self._authenticate(headers)
+        patience = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         try:
             response = await self._api.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=timeout
+                method, url, headers=headers, body=body, _request_timeout=patience
             )
             data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -16,6 +16,8 @@ from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, NotFou
 
 logger = logging.getLogger(__name__)
 
+RETRY: Final = 2.0
+"""Seconds to the next try of a renewal that failed: the end of an outage is noticed soon."""
 INSTANT: Final = 0.001
 """Seconds that are not worth waiting for."""
 
@@ -64,9 +66,28 @@ class Lease:
         self._namespace = namespace
         self._identity = identity
         self._monotonic = monotonic
-        self._seen: tuple[Any, Any] = (None, None)
+        self._seen: tuple[Any, Any, Any] = (None, None, None)
         self._seen_at = monotonic()
         self._renewed_at = monotonic()
+        self._renewal = asyncio.Event()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the Lease was last renewed by us."""
+        return self._monotonic() - self._renewed_at
+
+    async def lapsed(self) -> None:
+        """Wait until it was not renewed for its duration: then we may count as lost."""
+        while True:
+            left = self.duration - self.silence
+            if left <= 0:
+                return
+            await asyncio.sleep(left + INSTANT)
+
+    async def renewed(self) -> None:
+        """Wait for the next renewal."""
+        self._renewal.clear()
+        await self._renewal.wait()
 
     async def take(self) -> str:
         """Take or renew the Lease; returns the holder's identity: ours, or who has it.
@@ -87,6 +108,7 @@ class Lease:
                 return str(holder)
             if await self._write(lease, self._spec(spec)):
                 self._renewed_at = asked  # others count from its arrival, which was later
+                self._renewal.set()
                 return self._identity
 
     async def _read(self) -> Object | None:
@@ -137,7 +159,7 @@ class Lease:
                 told = holder
             if patience is not None and self._monotonic() - since > patience:
                 raise HeldElsewhere(self.name, holder)
-            await asyncio.sleep(self.duration / 5)
+            await asyncio.sleep(self._next_try())
 
     async def keep(self, *, lost_after: float | None) -> None:
         """Renew the Lease, which is ours, every quarter of its duration, until it is lost.
@@ -145,8 +167,9 @@ class Lease:
         Returns when another holds it, or, with ``lost_after``, when it could not be renewed for
         that many seconds.
         """
+        pause = self.duration / 4
         while True:
-            await asyncio.sleep(min(self.duration / 4, self._left(lost_after)))
+            await asyncio.sleep(min(pause, self._left(lost_after)))
             try:
                 async with asyncio.timeout(self._left(lost_after)):
                     holder = await self.take()
@@ -154,9 +177,21 @@ class Lease:
                 logger.warning("Cannot renew the Lease %s: %s", self.name, str(error) or "time-out")
                 if self._left(lost_after) <= 0:
                     return
+                pause = min(RETRY, self.duration / 4)
                 continue
+            pause = self.duration / 4
             if holder != self._identity:
                 return
+
+    def _next_try(self) -> float:
+        """Seconds until another holder's record, if it does not change, may be taken over.
+
+        A tenth of the duration at most: what is seen of a renewal is never older than that.
+        """
+        _holder, _renewed, duration = self._seen
+        over = self._seen_at + float(duration or 0) - self._monotonic()
+        often = self.duration / 10
+        return min(often, over + 2 * INSTANT) if over > -INSTANT else often
 
     def _left(self, lost_after: float | None) -> float:
         """Seconds until the Lease counts as lost; more than any wait without a limit."""
@@ -166,11 +201,12 @@ class Lease:
         return left if left > INSTANT else 0.0
 
     def _silent(self, spec: Object) -> bool:
-        record = (spec.get("holderIdentity"), spec.get("renewTime"))
+        duration = spec.get("leaseDurationSeconds")
+        record = (spec.get("holderIdentity"), spec.get("renewTime"), duration)
         if record != self._seen:
             self._seen, self._seen_at = record, self._monotonic()
             return False
-        return self._monotonic() - self._seen_at > float(spec.get("leaseDurationSeconds") or 0)
+        return self._monotonic() - self._seen_at > float(duration or 0)
 
     def _spec(self, before: Object) -> Object:
         now = micro_time(datetime.now(UTC))

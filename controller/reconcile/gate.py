@@ -96,6 +96,7 @@ class Gate:
         self._held: dict[str, _Slot] = {}
         self._queues: dict[Work, OrderedDict[str, float]] = {work: OrderedDict() for work in Work}
         self._grants = 0
+        self._launches_held = False
 
     @property
     def capacity(self) -> int:
@@ -170,6 +171,8 @@ class Gate:
         return uid in self._held
 
     def _next_launches(self) -> list[str]:
+        if self._launches_held:
+            return []
         return list(islice(self._queues[Work.LAUNCH], self._capacity))
 
     def release(self, uid: str) -> None:
@@ -183,6 +186,20 @@ class Gate:
     def resize(self, capacity: int) -> None:
         """Change the number of slots; those in use beyond it are not taken away."""
         self._capacity = capacity
+        self._grant()
+
+    @property
+    def launches_held(self) -> bool:
+        """Whether launches wait though slots are free."""
+        return self._launches_held
+
+    def hold_launches(self) -> None:
+        """Grant slots to removals only; launches keep their places in the queue."""
+        self._launches_held = True
+
+    def resume_launches(self) -> None:
+        """Grant slots to launches again."""
+        self._launches_held = False
         self._grant()
 
     def kick(self) -> None:
@@ -226,6 +243,8 @@ class Gate:
 
     def _next(self) -> Work | None:
         launches, removals = self._queues[Work.LAUNCH], self._queues[Work.REMOVAL]
+        if self._launches_held:
+            return Work.REMOVAL if removals else None
         if launches and removals:
             due = self._grants % REMOVAL_SHARE == REMOVAL_SHARE - 1
             return Work.REMOVAL if due else Work.LAUNCH

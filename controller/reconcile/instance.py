@@ -58,6 +58,9 @@ STEPS: tuple[Step, ...] = (
 )
 
 READ_AGAIN = 0.05
+UNPLACED_RETRY = 5.0
+"""Seconds to the next look at an instance that was taken off this node and has no other yet: no
+watch of ours brings its placement elsewhere."""
 ENGINE_RETRY = 5.0
 QUEUE_PATIENCE: Final = 10.0
 """Seconds in the queue after which the status tells more of it than the placement did: most are
@@ -102,8 +105,9 @@ class InstanceReconciler:
             return await self._clear(key, None, None)
         if read["metadata"].get("deletionTimestamp"):
             return await self._clear(key, read, _grace(read))
+        services.fence.settle(key.uid)
         if unplaced:
-            return None  # not yet placed anew: only another node in the object proves anything
+            return UNPLACED_RETRY  # only another node in the object proves anything
         return await self._advance(Work.of(services, read, row))
 
     def _told(self, key: Key, row: Row | None) -> Object | None:
@@ -231,6 +235,7 @@ class InstanceReconciler:
         await tidy(services)  # before the object goes: who deletes the last one finds nothing left
         if read is not None:
             await forget(services.cluster, read)
+        services.fence.settle(key.uid)
         self._forget(key.uid)
         return None
 

@@ -39,6 +39,7 @@ UNANSWERED_RETRY = 30.0
 """Seconds until a look that nobody asked for; the engine's answer wakes who waits for it."""
 NEXT_PATIENCE = 2.0
 """Seconds for which the next in the queue waits in place, before it looks whether it is wanted."""
+HELD = "Its node first takes away what is no longer its own"
 UNANSWERED = "The engine has not answered an earlier call on its containers"
 PORT_TRIES = 20
 """Ports held by foreign programs that one launch steps over."""
@@ -84,7 +85,7 @@ def _in_the_queue(work: Work) -> Result:
         return Waiting(reasons.DOCKER_UNAVAILABLE, hanging)
     if last := work.services.attempts.last(work.uid):
         return Failed(last.reason, last.message)  # until the next try is known to have helped
-    message = "In the queue for a launch slot"
+    message = HELD if work.services.gate.launches_held else "In the queue for a launch slot"
     work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
     return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
 

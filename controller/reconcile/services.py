@@ -17,6 +17,7 @@ from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import Clock, SystemClock
+from controller.reconcile.fence import Fence
 from controller.reconcile.gate import Gate
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
@@ -90,11 +91,13 @@ class Services:
     strays: set[str] = field(default_factory=set)
     """Uids of which the engine has volumes, and no folder is here that would tell."""
     folders: Folders = field(init=False)
+    fence: Fence = field(init=False)
     removals: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "removal"))
     """Threads that remove folders, which can take them minutes."""
 
     def __post_init__(self) -> None:
-        """The instances' folders are in the agent's own."""
+        """The instances' folders are in the agent's own; the fence is the gate's."""
+        self.fence = Fence(self.gate)
         self.folders = Folders(self.settings.state_dir.absolute() / "instances")
 
     async def book(

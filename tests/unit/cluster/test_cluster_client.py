@@ -1,7 +1,9 @@
 """The API client against a local HTTP server: what is sent, and what each answer turns into."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -248,3 +250,26 @@ async def test_unusable_credentials_are_named_by_their_file(
 def test_a_refusal_without_words_still_says_something() -> None:
     for status in (400, 404, 500):
         assert str(from_status(status, {}, None)) == f"HTTP {status}"
+
+
+async def test_a_server_that_answers_no_connection_is_given_up_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where packets vanish the kernel's own tries become rarer and rarer."""
+    monkeypatch.setattr("controller.cluster.client.CONNECT_TIMEOUT", 0.2)
+    with socket.socket() as deaf, contextlib.ExitStack() as stack:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # its queue is full then, and the kernel drops whoever knocks
+            knocking = stack.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(deaf.getsockname())
+        configuration = kubernetes_client.Configuration()
+        configuration.host = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        cluster = Cluster(kubernetes_client.ApiClient(configuration))
+        try:
+            async with asyncio.timeout(10):
+                with pytest.raises(ApiUnavailable, match="does not answer"):
+                    await cluster.get(NODES, "n1")
+        finally:
+            await cluster.close()

@@ -7,7 +7,7 @@ import pytest
 
 from controller.cluster.client import LEASES
 from controller.cluster.errors import ApiUnavailable, NotFound
-from controller.cluster.lease import HeldElsewhere, Lease
+from controller.cluster.lease import RETRY, HeldElsewhere, Lease
 from tests.unit.cluster.fake_cluster import FakeCluster
 from tests.unit.reconcile.virtual_time import now, settle, virtual
 
@@ -199,6 +199,25 @@ async def test_waiting_ends_as_soon_as_the_holder_is_silent_for_long_enough() ->
     assert spec(cluster)["holderIdentity"] == "second"
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.4, 0.9, 1.4])
+def test_another_manager_takes_over_within_20_s_of_a_kill(offset: float) -> None:
+    """With the usual 15 s, whenever the holder has renewed last and the other one looked."""
+
+    @virtual
+    async def check() -> None:
+        cluster = FakeCluster()
+        first = lease(cluster, "first", duration=15)
+        await first.take()
+        waiting = asyncio.create_task(lease(cluster, "second", duration=15).wait())
+        await asyncio.sleep(3 + offset)
+        await first.take()
+        killed = now()
+        await waiting
+        assert 15 <= now() - killed <= 15 + 1.6
+
+    check()
+
+
 @virtual
 async def test_an_api_server_that_is_away_or_hangs_is_waited_for() -> None:
     cluster = FakeCluster()
@@ -285,4 +304,34 @@ async def test_an_agent_cut_off_goes_on_trying() -> None:
     before = spec(cluster)["renewTime"]
     await asyncio.sleep(DURATION)
     assert spec(cluster)["renewTime"] > before
+    keeping.cancel()
+
+
+@virtual
+async def test_the_end_of_an_outage_is_noticed_soon() -> None:
+    cluster = FakeCluster()
+    first = lease(cluster, "first", duration=40)
+    await first.take()
+    keeping = asyncio.create_task(first.keep(lost_after=None))
+    cluster.before = away
+    await asyncio.sleep(203)
+    assert first.silence >= 202
+    cluster.before = None
+    await first.renewed()
+    assert now() <= 203 + RETRY
+    keeping.cancel()
+
+
+@virtual
+async def test_a_lease_lapses_when_it_was_not_renewed_for_its_duration() -> None:
+    cluster = FakeCluster()
+    first = lease(cluster, "first", duration=40)
+    await first.take()
+    keeping = asyncio.create_task(first.keep(lost_after=None))
+    lapsed = asyncio.create_task(first.lapsed())
+    await asyncio.sleep(500)
+    assert not lapsed.done()
+    cluster.before = hang
+    await lapsed
+    assert 530 <= now() <= 541
     keeping.cancel()

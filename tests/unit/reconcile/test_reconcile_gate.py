@@ -266,3 +266,23 @@ def test_never_more_than_the_capacity_at_a_time(
 
 TestGateMachine = GateMachine.TestCase
 TestGateMachine.settings = settings(max_examples=30, stateful_step_count=30)
+
+
+def test_while_launches_are_held_only_removals_get_slots_and_places_are_kept() -> None:
+    woken: list[str] = []
+
+    def wake(uid: str) -> bool:
+        woken.append(uid)
+        return True
+
+    gate = Gate(2, wake, call_up=woken.append)
+    assert gate.request("running", Work.LAUNCH)
+    gate.hold_launches()
+    assert not gate.request("first", Work.LAUNCH)
+    assert not gate.request("second", Work.LAUNCH)
+    assert gate.request("removal", Work.REMOVAL)
+    gate.release("removal")
+    gate.release("running")
+    assert (gate.held, woken) == (0, []), "nobody is called up for a slot that is not granted"
+    gate.resume_launches()
+    assert (gate.held, woken) == (2, ["first", "second"])

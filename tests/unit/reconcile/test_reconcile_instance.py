@@ -9,7 +9,7 @@ from controller.cluster.client import INSTANCES
 from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound
 from controller.reconcile import gate
 from controller.reconcile.clock import milliseconds
-from controller.reconcile.instance import READ_AGAIN, InstanceReconciler
+from controller.reconcile.instance import READ_AGAIN, UNPLACED_RETRY, InstanceReconciler
 from controller.reconcile.queue import Key
 from tests.unit.reconcile.world import NOON, UID, World, template
 
@@ -100,7 +100,7 @@ async def test_a_status_without_a_node_proves_nothing(node: World) -> None:
     running(node)
     served, forgotten = reconciler(node)
     placed(node, None)
-    assert await served.reconcile(KEY) is None
+    assert await served.reconcile(KEY) == UNPLACED_RETRY, "nobody tells of its placement elsewhere"
     assert node.engine.states == {"web": "running"}
     assert node.services.ledger.get(UID) is not None
     assert forgotten == []
@@ -153,6 +153,55 @@ async def test_a_conflict_is_read_again_soon(node: World) -> None:
 
     node.cluster.before = conflict
     assert await served.reconcile(KEY) == READ_AGAIN
+
+
+async def test_a_status_drafted_while_the_instance_was_moved_is_dropped(node: World) -> None:
+    """An agent that returns drafts from what it read; the node that has it now writes."""
+    running(node)
+    served, forgotten = reconciler(node)
+    node.work(address="192.0.2.1")
+    node.services.engine_problem = "away"  # something to say
+
+    async def moved(method: str, _path: str) -> None:
+        if method == "PUT":
+            node.cluster.before = None
+            placed(node, "n2")
+
+    node.cluster.before = moved
+    assert await served.reconcile(KEY) == READ_AGAIN
+    node.services.engine_problem = ""
+    before = node.cluster.read(INSTANCES, "web", "team")
+    assert await served.reconcile(KEY) is None
+    assert node.cluster.read(INSTANCES, "web", "team") == before
+    assert (before["status"]["nodeName"], node.engine.states, forgotten) == ("n2", {}, [UID])
+
+
+@pytest.mark.parametrize("other", ["n1", "n2", None])
+async def test_the_fence_waits_until_it_is_clear_whose_an_instance_is(
+    node: World, other: str | None
+) -> None:
+    running(node)
+    served, _ = reconciler(node)
+    fence = node.services.fence
+    fence.close()
+    fence.expect([UID])
+    placed(node, other)
+
+    async def away(_method: str, _path: str) -> None:
+        raise ApiUnavailable("away")
+
+    node.cluster.before = away
+    with pytest.raises(ApiUnavailable):
+        await served.reconcile(KEY)
+    assert await fence.settled(0.01) == {UID}
+    node.cluster.before = None
+    if other == "n2":
+        node.services.engine_problem = "away"
+        await served.reconcile(KEY)
+        assert await fence.settled(0.01) == {UID}, "its containers are still here"
+        node.services.engine_problem = ""
+    await served.reconcile(KEY)
+    assert await fence.settled(0.01) == set()
 
 
 async def test_a_status_that_the_server_refuses_is_left_to_the_back_off(node: World) -> None:
