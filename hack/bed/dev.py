@@ -90,11 +90,11 @@ def up(name: str, controller: bool, use_current_cluster: bool) -> None:
 @main.command()
 @on_bed
 def env(name: str) -> None:
-    """Print the exports that make kubectl, with our plugin, and docker talk to the bed."""
+    """Print the exports that make kubectl and docker talk to the bed."""
     bed = _load(name)
+    click.echo(f'export PATH={shlex.quote(str(PLUGIN))}:"$PATH"')
     click.echo(f"export KUBECONFIG={shlex.quote(str(bed.kubeconfig))}")
     click.echo(f"export DOCKER_HOST={shlex.quote(bed.docker_host)}")
-    click.echo(f'export PATH={shlex.quote(str(PLUGIN))}:"$PATH"')
 
 
 @main.command()
