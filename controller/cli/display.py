@@ -48,7 +48,8 @@ class Display:
         for key in gone:
             self.say(f"{key} has left {self._name}")
         self._bar.update(self._task, completed=moved, total=total or None)
-        line = f"{self._name}: {moved} of {total} have left"
+        line = f"{self._name}: "
+        line += f"{moved} of {total} have left" if total else "nothing is to leave"
         line += f", {count(staying, 'stays', 'stay')}" if staying else ""
         if line != self._said and not self._console.is_terminal:
             self.say(line)

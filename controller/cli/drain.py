@@ -74,7 +74,8 @@ def _warn_of_silence(node: ChallengeNode) -> None:
         reason = f": {ready.reason}: {printable(ready.message)}" if ready else ""
         click.echo(
             f"Warning: {node.metadata.name} is not ready{reason}\n"
-            "What is being deleted there, and what has moved away, is taken down once it is",
+            "While it does not report, its instances move by the rules for lost nodes alone, or by "
+            "forget-node",
             err=True,
         )
 

@@ -79,7 +79,7 @@ def _refuse_if_fresh(connection: Connection, name: str, lease: Object | None) ->
     silence = (connection.now() - renewed).total_seconds()
     if 0 <= silence <= _duration(lease):
         raise NotForgotten(
-            f"The agent of {name} lives, or did so {silence:.0f} s ago, when it renewed its Lease: "
+            f"The agent of {name} seems to live: it renewed its Lease {silence:.0f} s ago, "
             f"expected a silence of more than {_duration(lease)} s. Stop it for good first; "
             "to empty a node that lives, drain it"
         )

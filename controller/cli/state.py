@@ -26,12 +26,7 @@ WELL_WHEN_TRUE: Final = (
     conditions.FIREWALL_READY,
     conditions.LEDGER_HEALTHY,
 )
-ILL_WHEN_TRUE: Final = (
-    conditions.PORT_PRESSURE,
-    conditions.NETWORK_PRESSURE,
-    conditions.DISK_PRESSURE,
-    conditions.ORPHANS_HELD,
-)
+"""A node's conditions that are True when all is well; any other tells of trouble."""
 
 
 def parse(model: type[R], body: object) -> R:
@@ -131,4 +126,4 @@ def _is_trouble(found: Condition) -> bool:
     if found.type in WELL_WHEN_TRUE:
         # Who has turned the firewall off knows.
         return found.status != "True" and found.reason != reasons.FIREWALL_OFF
-    return found.type in ILL_WHEN_TRUE and found.status != "False"
+    return found.status != "False"

@@ -117,9 +117,9 @@ def _start_several(bed: Bed, nodes: int, *, controller: bool) -> None:
 def env(name: str, node: int) -> None:
     """Print the exports that make kubectl, with our plugin, and docker talk to the bed."""
     bed = _load(name)
+    click.echo(f'export PATH={shlex.quote(str(PLUGIN))}:"$PATH"')
     click.echo(f"export KUBECONFIG={shlex.quote(str(bed.kubeconfig))}")
     click.echo(f"export DOCKER_HOST={shlex.quote(bed.engine(node).url)}")
-    click.echo(f'export PATH={shlex.quote(str(PLUGIN))}:"$PATH"')
 
 
 @main.command()

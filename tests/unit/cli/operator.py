@@ -26,7 +26,7 @@ def ago(**span: float) -> str:
 
 
 def ahead(**span: float) -> str:
-    """A time after now."""
+    """A time after now, with half a minute for the test itself."""
     return rfc3339(datetime.now(UTC) + timedelta(seconds=30, **span))
 
 
@@ -39,7 +39,7 @@ def condition(
         "status": value,
         "reason": reason,
         "message": message,
-        "lastTransitionTime": since or ago(minutes=5, seconds=10),
+        "lastTransitionTime": since or ago(minutes=15, seconds=5),
     }
 
 

@@ -51,9 +51,9 @@ def test_sick_nodes_tell_why_beside_the_table(operator: Operator) -> None:
 
     assert done.stderr.splitlines() == [
         "",
-        "node-1: Ready is False for 5m10s, DockerUnavailable",
-        r"node-1: DockerReachable is False for 5m10s, DockerUnavailable: no \x1b[31mdaemon",
-        "node-1: PortPressure is True for 5m10s, Low: 12 host ports are free",
+        "node-1: Ready is False for 15m, DockerUnavailable",
+        r"node-1: DockerReachable is False for 15m, DockerUnavailable: no \x1b[31mdaemon",
+        "node-1: PortPressure is True for 15m, Low: 12 host ports are free",
     ]
 
 
