@@ -39,6 +39,7 @@ from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.quota import Quota
 from controller.manager.scheduler import Scheduler, plain
+from controller.manager.seen import Seen
 from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,9 @@ class _Manager:
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings = settings
         self._cluster = cluster
-        self.recorder = Recorder(cluster, "challenge-manager")
+        self.recorder = Recorder(
+            cluster, "challenge-manager", is_busy=lambda: self._scheduler.is_busy()
+        )
         memory = MemoryRule(parse_memory(settings.default_memory), settings.memory_overcommit)
         self._pending, self._assignments = Pending(), Assignments(memory)
         self._challenges = Challenges(cluster, settings.namespaces)
@@ -114,6 +117,7 @@ class _Manager:
             challenges=self._challenges,
             quota=Quota(settings.max_instances_per_user),
         )
+        self._seen = Seen()
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
@@ -134,7 +138,7 @@ class _Manager:
         return [
             self.recorder.run(),
             self._nodes.run(self._cluster, self._settings.controller_namespace),
-            self._scheduler.run(),
+            self._place(),
             self._expiry.run(),
             self._declared.run(),
             self._resync(),
@@ -160,6 +164,8 @@ class _Manager:
         if deleted:
             self._gone(uid)
             return
+        if not self._seen.is_news(body):
+            return
         try:
             instance = ChallengeInstance.model_validate(body)
         except ValidationError as error:
@@ -176,8 +182,14 @@ class _Manager:
             self._scheduler.has_node(instance, node)
 
     def _gone(self, uid: str) -> None:
+        self._seen.forget(uid)
         self._expiry.forget(uid)
         self._scheduler.gone(uid)
+
+    async def _place(self) -> None:
+        """Place once it is known who has what: else the first ones would get what is taken."""
+        await until_done("Cannot read nodes and instances", self._compare)
+        await self._scheduler.run()
 
     async def _resync(self) -> None:
         """Make good what the watch loses: compare with a list of our own every so often."""
@@ -199,4 +211,4 @@ class _Manager:
                 self._instance(body, deleted=False)
         for uid in known - listed:
             self._gone(uid)
-        self._scheduler.kick()
+        self._scheduler.retry_all()
