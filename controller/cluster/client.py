@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
@@ -110,6 +111,9 @@ class Cluster:
         except UNUSABLE as error:
             source = file or "the pod's service account and ~/.kube/config"
             raise ConfigurationError(f"No usable credentials in {source}: {error}") from None
+        configuration.proxy = configuration.proxy or _proxy(configuration.host)
+        # Else the environment, and ~/.netrc, are looked up for each request, by two threads.
+        configuration.client_session_kwargs = {"trust_env": False}
         return cls(kubernetes_client.ApiClient(configuration))
 
     @property
@@ -219,6 +223,14 @@ class Cluster:
 
 class ConfigurationError(Exception):
     """There are no credentials to reach an API server with."""
+
+
+def _proxy(server: str) -> str | None:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY) names for that URL."""
+    url = urlsplit(server)
+    if not url.hostname or proxy_bypass(url.netloc):
+        return None
+    return getproxies().get(url.scheme)
 
 
 def _decoded(data: bytes) -> Object:

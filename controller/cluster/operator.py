@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 
 RESTART_DELAY: Final = 2.0
 """Seconds before an operator that ended (a 401 does that) is started again."""
+PAGE: Final = 500
+"""Objects in one answer of a LIST: all at once, 10,000 of them would take 300 MB."""
+IDLE: Final = 0.2
+"""Seconds that kopf keeps a task, and the last event, for an object of which nothing is heard."""
 
 
 class EndlessBackoff:
@@ -31,19 +35,22 @@ class EndlessBackoff:
             yield 2.0
 
 
-class NoChanges(kopf.AnnotationsDiffBaseStorage):
-    """Kopf's notion of what has changed since the last time: nothing ever, as no handler asks.
+class NoDiffs(kopf.DiffBaseStorage):
+    """Kopf's memory of what an object was like before: nothing of ours asks for a difference.
 
-    It would copy each object of each event to find out.
+    By default it copies each object twice for each event, which was a third of the watch's CPU.
     """
 
-    def build(self, **_: Any) -> kopf.BodyEssence:
-        """Nothing of the object."""
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        """What of an object would be compared."""
         return kopf.BodyEssence({})
 
-    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
-        """Nothing was noted."""
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """What it was like before."""
         return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Remember what it is like."""
 
 
 def operator_settings(selectors: dict[Kind, str]) -> kopf.OperatorSettings:
@@ -51,10 +58,12 @@ def operator_settings(selectors: dict[Kind, str]) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.persistence.diffbase_storage = NoChanges()
     settings.networking.error_backoffs = EndlessBackoff()
     settings.networking.request_timeout = 30
     settings.watching.inactivity_timeout = 70
+    settings.watching.chunk_size = PAGE
+    settings.queueing.idle_timeout = IDLE
+    settings.persistence.diffbase_storage = NoDiffs()
     settings.process.ultimate_exiting_timeout = None
     for kind, selector in selectors.items():
         settings.watching.field_selectors[kind.group, kind.version, kind.plural] = selector

@@ -5,6 +5,8 @@ Writes nothing and chooses nothing.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from controller.api import conditions, reasons
@@ -78,6 +80,16 @@ class Assignments:
             challenge_key(instance),
             self._memory_of(instance),
         )
+
+    @contextmanager
+    def without(self, uid: str) -> "Iterator[Assignments]":
+        """These as if that instance had no node; it may have one in doubt."""
+        counted = self.by_uid.get(uid)
+        self._add(counted, -1)
+        try:
+            yield self
+        finally:
+            self._add(counted, 1)
 
     def by_challenge(self) -> Counter[str]:
         """How many instances each Challenge (namespace/name) has."""

@@ -48,9 +48,12 @@ class Quota:
             del self._counts[user]
         return bool(self.limit)
 
-    def refusal(self, user: str) -> Refusal | None:
-        """Why this user gets no more now; None when they do."""
-        if not user or not self.limit or self._counts[user] < self.limit:
+    def refusal(self, user: str, uid: str) -> Refusal | None:
+        """Why this user does not get that instance placed now; None when they do.
+
+        One that counts already, since it moves or nobody knows whether it is placed, may be.
+        """
+        if not user or not self.limit or uid in self._user_of or self._counts[user] < self.limit:
             return None
         return Refusal(
             reasons.QUOTA_EXCEEDED,

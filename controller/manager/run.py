@@ -40,6 +40,7 @@ from controller.manager.pending import Pending
 from controller.manager.pools import Pools
 from controller.manager.quota import Quota
 from controller.manager.scheduler import Scheduler, plain
+from controller.manager.seen import Seen
 from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ class _Manager:
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings = settings
         self._cluster = cluster
-        self.recorder = Recorder(cluster, "challenge-manager")
+        self.recorder = Recorder(
+            cluster, "challenge-manager", is_busy=lambda: self._scheduler.is_busy()
+        )
         memory = MemoryRule(parse_memory(settings.default_memory), settings.memory_overcommit)
         self._pending, self._assignments = Pending(), Assignments(memory)
         self._challenges = Challenges(cluster, settings.namespaces)
@@ -125,6 +128,7 @@ class _Manager:
         self._drain = Drain(
             cluster, self.recorder, self._nodes, self._assignments, settings.namespaces
         )
+        self._seen = Seen()
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
@@ -149,7 +153,7 @@ class _Manager:
         return [
             self.recorder.run(),
             self._nodes.run(self._cluster, self._settings.controller_namespace),
-            self._scheduler.run(),
+            self._place(),
             self._health.run(),
             self._expiry.run(),
             self._declared.run(),
@@ -178,6 +182,8 @@ class _Manager:
         if deleted:
             self._gone(uid)
             return
+        if not self._seen.is_news(body):
+            return
         try:
             instance = ChallengeInstance.model_validate(body)
         except ValidationError as error:
@@ -197,10 +203,16 @@ class _Manager:
             self._scheduler.has_node(instance, node)
 
     def _gone(self, uid: str) -> None:
+        self._seen.forget(uid)
         self._expiry.forget(uid)
         self._scheduler.gone(uid)
         self._pools.store.forget(uid)
         self._drain.forget(uid)
+
+    async def _place(self) -> None:
+        """Place once it is known who has what: else the first ones would get what is taken."""
+        await until_done("Cannot read nodes and instances", self._compare)
+        await self._scheduler.run()
 
     async def _resync(self) -> None:
         """Make good what the watch loses: compare with a list of our own every so often."""
@@ -223,4 +235,4 @@ class _Manager:
                 self._instance(body, deleted=False)
         for uid in known - listed:
             self._gone(uid)
-        self._scheduler.kick()
+        self._scheduler.retry_all()

@@ -70,6 +70,11 @@ class Waiting:
         """Whether it need not be told yet that nodes have enough to launch for the moment."""
         return self._now() < self.of(uid).since + QUEUE_PATIENCE
 
+    def forgive(self) -> None:
+        """Try again to write over all objects."""
+        for known in self._waits.values():
+            known.outdated = None
+
     def told(self, uid: str) -> None:
         """Its status says why, or need not yet; it is looked at again in a while."""
         known = self._waits.get(uid)

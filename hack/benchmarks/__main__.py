@@ -10,6 +10,7 @@ from hack.bed.errors import BedError
 from hack.benchmarks import enginesettings as engine_benchmark
 from hack.benchmarks import launch as launch_benchmark
 from hack.benchmarks import ledger as ledger_benchmark
+from hack.benchmarks import placement as placement_benchmark
 
 _out = click.option(
     "--out",
@@ -89,6 +90,23 @@ def engine(out: Path | None, instances: int, gate: int, rounds: int) -> None:
         engine_benchmark.run(folder, instances=instances, gate=gate, rounds=rounds)
     except BedError as error:
         raise click.ClickException(str(error)) from error
+
+
+_instances = click.option(
+    "--instances", type=click.IntRange(50, 100_000), default=10_000, show_default=True
+)
+_nodes = click.option("--nodes", type=click.IntRange(2, 500), default=50, show_default=True)
+
+
+@main.command("placement")
+@_out
+@_instances
+@_nodes
+def placement(out: Path | None, instances: int, nodes: int) -> None:
+    """Placement alone, on simulated nodes, beside raw PATCHes of the same objects."""
+    folder = _folder(out, "placement")
+    met = placement_benchmark.run(folder, instances=instances, nodes=nodes)
+    sys.exit(0 if met else 1)
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ async def test_a_full_queue_drops_instead_of_growing(caplog: pytest.LogCaptureFi
     recorder = Recorder(cluster, "test")
     read = {"metadata": {"name": "a", "namespace": "team", "uid": "u"}}
     for _ in range(QUEUE_LIMIT):
-        recorder._queue.put_nowait(("team", {}))
+        recorder.event(read, "Normal", "Ready", "up")
     with caplog.at_level(logging.WARNING):
         recorder.event(read, "Normal", "Ready", "one too many")
     assert "Dropped an Event about a: Ready" in caplog.text

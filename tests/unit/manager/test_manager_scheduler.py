@@ -1,93 +1,16 @@
 """The scheduler: one write gives an instance its node, over what was read, and fairly."""
 
 import asyncio
-from typing import Any
 
 from controller.api import reasons
 from controller.api.instance import ChallengeInstance
-from controller.cluster.client import CHALLENGES, EVENTS, INSTANCES, Object
+from controller.cluster.client import CHALLENGES, EVENTS, INSTANCES
 from controller.cluster.errors import ApiUnavailable, Conflict
-from controller.cluster.events import Recorder
-from controller.manager.challenges import Challenges
-from controller.manager.nodes import Nodes
-from controller.manager.pending import Pending
-from controller.manager.placement import BACKLOG, Assigned, Assignments
-from controller.manager.quota import Quota
-from controller.manager.scheduler import Scheduler
+from controller.manager.placement import BACKLOG, Assigned
 from controller.manager.waiting import PATIENCE, QUEUE_PATIENCE
-from tests.unit.cluster.fake_cluster import FakeCluster
-from tests.unit.manager.objects import instance_body, node_body, template
-from tests.unit.reconcile.virtual_time import settle, virtual
-
-
-class Placing:
-    """A manager's placement over a cluster of these nodes, each with a gate of 2."""
-
-    def __init__(self, *nodes: str, ports: int = 100, quota: int = 0) -> None:
-        self.cluster = FakeCluster()
-        self.challenges, self.quota = Challenges(self.cluster), Quota(quota)
-        self.pending, self.assigned = Pending(), Assignments()
-        self.recorder = Recorder(self.cluster, "test")
-        self.nodes = Nodes(lambda: None, 2)
-        for name in nodes:
-            self.node(name, ports)
-        self.scheduler = Scheduler(
-            self.cluster,
-            self.recorder,
-            self.nodes,
-            self.pending,
-            self.assigned,
-            challenges=self.challenges,
-            quota=self.quota,
-        )
-        self.task = asyncio.create_task(self.scheduler.run())
-
-    def node(self, name: str, ports: int = 100) -> None:
-        """A node that is alive."""
-        self.nodes.observe(node_body(name, ports=ports), deleted=False)
-        self.nodes.by_name[name].alive = True
-
-    def put(self, name: str, **rest: Any) -> None:
-        """An instance that waits, as the watch brings it."""
-        self.bring(self.cluster.put(INSTANCES, instance_body(name, **rest)))
-
-    def bring(self, body: Object) -> None:
-        """The watch brings an instance as it is, or was."""
-        instance = ChallengeInstance.model_validate(body)
-        if instance.status.node_name is None:
-            self.scheduler.waits(instance, body)
-        else:
-            self.scheduler.has_node(instance, instance.status.node_name)
-
-    def bring_all(self) -> None:
-        """The watch brings every instance as it is now."""
-        for path, body in list(self.cluster.objects.items()):
-            if f"/{INSTANCES.plural}/" in path:
-                self.bring(body)
-
-    async def round(self, pause: float = 0.0) -> None:
-        """Something has changed; let everything come of it."""
-        self.scheduler.kick()
-        await settle()
-        await asyncio.sleep(pause)
-
-    def node_of(self, name: str) -> str | None:
-        """Where an instance was placed."""
-        status: dict[str, str] = self.status(name)
-        return status.get("nodeName")
-
-    def status(self, name: str) -> Any:
-        """What an instance's user sees."""
-        return self.cluster.read(INSTANCES, name, "team")["status"]
-
-    def reason(self, name: str) -> str | None:
-        """Why an instance is not ready, as its status has it."""
-        found = [c for c in self.status(name).get("conditions", []) if c["type"] == "Ready"]
-        return found[0]["reason"] if found else None
-
-    def count(self, node: str) -> int:
-        """Instances assigned to a node."""
-        return self.assigned.load(node).instances
+from tests.unit.manager.objects import instance_body, template
+from tests.unit.manager.placing import Placing
+from tests.unit.reconcile.virtual_time import virtual
 
 
 @virtual
@@ -109,10 +32,7 @@ async def test_an_instance_gets_its_node_and_its_template_in_one_write() -> None
 @virtual
 async def test_the_challenge_is_resolved_as_it_is_now() -> None:
     placing = Placing("n1")
-    spec = {"template": template(3), "ttl": {"maximum": "2h"}, "maxLifetime": "8h"}
-    placing.cluster.put(
-        CHALLENGES, {"metadata": {"name": "web", "namespace": "team"}, "spec": spec}
-    )
+    placing.challenge("web", ports=3, ttl={"maximum": "2h"}, maxLifetime="8h")
     placing.put("a", spec={"challengeRef": {"name": "web"}})
     await placing.round()
     status = placing.status("a")
@@ -132,8 +52,7 @@ async def test_a_missing_challenge_is_told_once_and_found_when_it_appears() -> N
     assert placing.cluster.count("PUT") == 1
     await placing.recorder.flush()
     assert placing.cluster.count("POST", EVENTS.plural) == 1
-    body = {"metadata": {"name": "web", "namespace": "team"}, "spec": {"template": template()}}
-    placing.challenges.observe(placing.cluster.put(CHALLENGES, body), deleted=False)
+    placing.challenge("web")
     await placing.round()
     assert placing.node_of("a") == "n1"
     placing.task.cancel()
@@ -213,7 +132,7 @@ async def test_an_object_that_changed_meanwhile_is_not_written_over_and_takes_no
     placing.cluster.put(INSTANCES, placing.cluster.read(INSTANCES, "a", "team"))
     await placing.round()
     assert (placing.node_of("a"), placing.count("n1")) == (None, 0)
-    placing.bring(placing.cluster.read(INSTANCES, "a", "team"))
+    placing.bring_now("a")
     await placing.round()
     assert (placing.node_of("a"), placing.count("n1")) == ("n1", 1)
     placing.task.cancel()
@@ -245,7 +164,7 @@ async def test_a_write_that_was_carried_out_though_its_answer_was_lost_still_cou
 
     async def cut(method: str, _path: str) -> None:
         if method == "PUT":
-            placing.bring(placing.cluster.read(INSTANCES, "a", "team"))  # faster than the answer
+            placing.bring_now("a")  # faster than the answer
             raise ApiUnavailable("cut")
 
     placing.cluster.after = cut
@@ -320,13 +239,190 @@ async def test_a_refused_write_does_not_end_placement() -> None:
 
 
 @virtual
+async def test_challenges_are_not_read_for_each_instance() -> None:
+    placing = Placing("n1", "n2")
+    placing.challenge("web")
+    for number in range(20):
+        placing.put(f"i-{number}", spec={"challengeRef": {"name": "web"}})
+    await placing.round()
+    assert (placing.count("n1"), placing.count("n2")) == (10, 10)
+    assert placing.cluster.count("GET", "/challenges/") == 0
+    placing.task.cancel()
+
+
+@virtual
+async def test_a_challenge_that_the_watch_has_not_brought_yet_is_asked_for() -> None:
+    placing = Placing("n1")
+    await placing.settled()
+    meta = {"name": "web", "namespace": "team"}
+    placing.cluster.put(CHALLENGES, {"metadata": meta, "spec": {"template": template()}})
+    placing.put("a", spec={"challengeRef": {"name": "web"}})
+    await placing.settled()
+    assert placing.node_of("a") == "n1"
+    placing.task.cancel()
+
+
+@virtual
+async def test_many_that_name_a_challenge_that_is_not_there_ask_for_it_once() -> None:
+    placing = Placing("n1")
+    for number in range(30):
+        placing.put(f"i-{number}", spec={"challengeRef": {"name": "web"}})
+    for _ in range(5):
+        await placing.round()
+    assert placing.cluster.count("GET", "/challenges/web") <= 8  # as many as are tried at a time
+    assert placing.cluster.count("PUT") == 30
+    placing.task.cancel()
+
+
+@virtual
+async def test_an_edit_of_its_challenge_is_what_the_next_instance_gets() -> None:
+    placing = Placing("n1")
+    placing.challenge("web", ports=1)
+    placing.put("a", spec={"challengeRef": {"name": "web"}})
+    await placing.settled()
+    placing.challenge("web", ports=2)
+    placing.put("b", spec={"challengeRef": {"name": "web"}})
+    await placing.settled()
+    sizes = [len(placing.status(n)["template"]["containers"][0]["ports"]) for n in "ab"]
+    assert sizes == [1, 2]
+    placing.task.cancel()
+
+
+@virtual
+async def test_one_that_moves_keeps_its_template_and_policy_and_comes_first_in_its_line() -> None:
+    """Its Challenge may have changed, or be gone."""
+    placing = Placing("n1")
+    for number in range(2 * BACKLOG):
+        placing.assigned.put(f"other-{number}", Assigned("n1", 1, launched=False))
+    placing.put("waits", user="ann")
+    status = {"template": template(2), "policy": {"ttl": {"maximum": "2h"}}}
+    spec = {"challengeRef": {"name": "gone"}}
+    placing.put("moves", user="ann", spec=spec, status=status)
+    await placing.settled()
+    placing.assigned.put("other-0", Assigned("n1", 1, launched=True))
+    await placing.round()
+    assert placing.placed("waits", "moves") == ["moves"]
+    assert len(placing.status("moves")["template"]["containers"][0]["ports"]) == 2
+    assert placing.status("moves")["policy"]["ttl"]["maximum"] == "2h"
+    placing.task.cancel()
+
+
+@virtual
+async def test_the_watch_being_behind_gives_no_port_away_twice() -> None:
+    """An event from before our own write once made a placed instance count for nothing."""
+    placing = Placing("n1", ports=1)
+    placing.put("a")
+    before = placing.cluster.read(INSTANCES, "a", "team")
+    await placing.settled()
+    placing.bring(before)
+    placing.put("b")
+    await placing.round()
+    assert placing.placed("a", "b") == ["a"]
+    assert (placing.count("n1"), "uid-a" in placing.pending) == (1, False)
+    placing.task.cancel()
+
+
+@virtual
+async def test_a_write_nobody_answered_keeps_its_port_until_it_is_known() -> None:
+    placing = Placing("n1", ports=1)
+    placing.put("a")
+
+    async def cut(method: str, path: str) -> None:
+        if method == "PUT" and "/a/" in path:
+            raise ApiUnavailable("cut")
+
+    placing.cluster.after = cut
+    await placing.settled()
+    placing.cluster.after = None
+    placing.put("b")
+    await placing.round(pause=5)
+    assert placing.placed("a", "b") == ["a"]
+    placing.bring_now("a")
+    await placing.settled()
+    assert (placing.count("n1"), len(placing.pending)) == (1, 1)
+    placing.task.cancel()
+
+
+@virtual
+async def test_a_write_over_what_has_changed_is_not_tried_again_before_the_watch_brings_it() -> (
+    None
+):
+    placing = Placing("n1")
+    placing.put("a")
+    placing.cluster.put(INSTANCES, placing.cluster.read(INSTANCES, "a", "team"))
+    for _ in range(5):
+        await placing.round()
+    assert placing.cluster.count("PUT") == 1
+    placing.bring_now("a")
+    await placing.settled()
+    assert placing.node_of("a") == "n1"
+    placing.task.cancel()
+
+
+@virtual
+async def test_what_could_not_be_placed_is_looked_at_again_only_after_a_change() -> None:
+    placing = Placing("n1", ports=0)
+    placing.put("a")
+    await placing.settled(pause=PATIENCE + 3 * RETELL)
+    looked = placing.cluster.count("PUT")
+    assert (looked, placing.reason("a")) == (1, reasons.PORTS_EXHAUSTED)
+    placing.node("n2")
+    await placing.settled(pause=10 * RETELL)
+    assert placing.node_of("a") is None  # nobody has said that something changed
+    placing.scheduler.kick()
+    await placing.settled()
+    assert placing.node_of("a") == "n2"
+    placing.task.cancel()
+
+
+@virtual
+async def test_an_instance_is_told_why_it_waits_while_others_are_placed() -> None:
+    placing = Placing("n1", launches=64)
+    placing.put("pinned", spec={"nodeName": "nowhere"})
+    await placing.settled(pause=PATIENCE - 0.1)
+
+    async def slow(method: str, _path: str) -> None:
+        if method == "PUT":
+            await asyncio.sleep(1.0)
+
+    placing.cluster.before = slow
+    for number in range(90):
+        placing.put(f"i-{number}")
+    await asyncio.sleep(6.0)
+    assert placing.pending.uids() > {"uid-pinned"}
+    assert placing.said("pinned", "Scheduled")["message"] == (
+        "0/1 nodes are available: 1 not the one in nodeName"
+    )
+    placing.task.cancel()
+
+
+@virtual
+async def test_telling_does_not_go_before_anothers_turn() -> None:
+    """Who is due to be told may fit by now; the next in turn has waited for that as well."""
+    placing = Placing("n1")
+    for number in range(2 * BACKLOG):
+        placing.assigned.put(f"other-{number}", Assigned("n1", 1, launched=False))
+    for number in range(3):
+        placing.put(f"greedy-{number}", user="greedy")
+    placing.put("modest", user="modest")
+    await placing.settled()
+    placing.assigned.put("other-0", Assigned("n1", 1, launched=True))
+    placing.assigned.put("other-1", Assigned("n1", 1, launched=True))
+    await asyncio.sleep(PATIENCE + 0.1)
+    assert placing.placed("greedy-0", "greedy-1", "greedy-2", "modest") == []
+    await placing.round()
+    assert placing.placed("greedy-0", "greedy-1", "greedy-2", "modest") == ["greedy-0", "modest"]
+    placing.task.cancel()
+
+
+@virtual
 async def test_the_manager_says_whose_pools_an_instance_is_when_it_is_placed() -> None:
     placing = Placing("n1")
 
     async def pool_of(instance: ChallengeInstance) -> str | None:
         return "uid-p" if instance.metadata.name == "pools" else None
 
-    placing.scheduler._pool_of = pool_of
+    placing.scheduler._placer._pool_of = pool_of
     placing.put("pools")
     placing.put("forged", status={"poolUID": "uid-p"})
     await placing.round()
