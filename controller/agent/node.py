@@ -87,7 +87,7 @@ class NodeKeeper:
     async def register(self) -> None:
         """Make the ChallengeNode if there is none; raises ApiError."""
         self._read = await register(self._cluster, self._settings, cordoned=self.deleted)
-        self.deleted = False
+        self.deleted, self._told = False, ()
         self._in_force.follow(ChallengeNode.model_validate(self._read))
 
     async def run(self) -> None:
@@ -129,10 +129,11 @@ class NodeKeeper:
         if await self._in_force.adopt_range(node):
             self.in_force.set()
         status = await self._draft(node)
-        self._told = _news(status)
-        now = asyncio.get_running_loop().time()
+        now, news = asyncio.get_running_loop().time(), _news(status)
         early = now - self._written < STATUS_PERIOD
-        if status == node.status or (early and self._told == _news(node.status)):
+        # Compared with what was told, not with what is there: a manager that takes the node for
+        # lost, and is wrong, is not to be answered more often than this either.
+        if status == node.status or (early and news == self._told):
             return
         try:
             self._read = await status_writer.write(
@@ -141,7 +142,7 @@ class NodeKeeper:
         except Conflict:
             self._due.set()
         else:
-            self._written = now
+            self._written, self._told = now, news
 
 
 def _news(status: NodeStatus) -> tuple[object, ...]:

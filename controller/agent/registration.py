@@ -9,7 +9,7 @@ import socket
 from typing import Final
 
 from controller.cluster.client import NODES, Cluster, Object
-from controller.cluster.errors import Conflict, Forbidden, NotFound
+from controller.cluster.errors import Conflict, Forbidden, Invalid, NotFound
 from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ async def _add(cluster: Cluster, read: Object, missing: dict[str, str]) -> Objec
         return await cluster.merge(NODES, meta["name"], patch)
     except Conflict:
         return read  # changed this very moment; the next start makes it good
-    except Forbidden:
+    except (Forbidden, Invalid):  # by its role, or by an admission policy
         words = " ".join(f"{key}={value}" for key, value in missing.items())
         logger.warning(
             "This agent may not label its ChallengeNode; to have its labels, "

@@ -1,6 +1,7 @@
 """A node as its operator sees and tunes it while instances run, on a real engine."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -252,6 +253,28 @@ def test_a_node_deleted_while_its_agent_lives_comes_back_cordoned(
     tune(world, None)
     world.wait("Ready", "waits")
     world.answers("stays")
+
+
+def test_a_node_whose_disk_is_nearly_full_gets_nothing_new(world: World, echo_image: str) -> None:
+    disk = shutil.disk_usage(world.state_dir)
+    if disk.free > 0.9 * disk.total:
+        pytest.skip("no reserve is so large that this disk would count as nearly full")
+    world.apply(instance("stays", container(echo_image)))
+    world.wait("Ready", "stays")
+    name = world.controller.name
+    world.controller.stop()
+    full = ENV | {"CHALLENGE_DISK_RESERVE": "90"}
+    world.controller = RunningController.start(world.bed, name, env=full)
+    until(lambda: world.node_condition("DiskPressure"), lambda c: c["status"] == "True", timeout=20)
+    world.apply(instance("waits", container(echo_image)))
+    condition = world.wait_reason("waits", "Unschedulable")
+    assert condition["message"] == "0/1 nodes are available: 1 under disk pressure"
+    assert "Disk" in world.kubectl("get", "chnode", NODE).stdout.splitlines()[1].split()
+    assert ready(world) == ("True", "Ready")
+    world.answers("stays")
+    world.controller.stop()
+    world.controller = RunningController.start(world.bed, name, env=ENV)
+    world.wait("Ready", "waits")
 
 
 def test_a_ledger_that_cannot_be_used_stops_launches_until_it_can(

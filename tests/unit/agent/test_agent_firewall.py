@@ -1,5 +1,6 @@
 """The agent's firewall: kept in force, told where it cannot be, and put right when it can."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,8 @@ from controller.runtime import networks
 from controller.runtime.engine import Engine
 from controller.runtime.firewall import FirewallFault
 from controller.runtime.rules import Policy
+from controller.settings import load
+from tests.unit.reconcile.virtual_time import now, virtual
 from tests.unit.reconcile.world import World, world
 from tests.unit.runtime.fake_engine import FakeEngine
 
@@ -160,3 +163,31 @@ async def test_a_kernel_that_does_not_filter_within_bridges_is_refused_also_then
     assert node.services.unsafe is not None
     assert node.services.unsafe.reason == "BridgeFilterOff"
     assert "br_netfilter" in node.services.unsafe.message
+
+
+@virtual
+async def test_another_address_of_the_hosts_is_refused_at_once() -> None:
+    looked: list[float] = []
+
+    class Stub:
+        settings = load({"state_dir": "/nonexistent"})
+        unsafe, engine_problem = None, ""
+
+    keeper = FirewallKeeper(
+        Stub(),  # type: ignore[arg-type]  # all that its loop asks for
+        server="https://203.0.113.7:6443",
+        restored=lambda: None,
+        changed=lambda: None,
+    )
+
+    async def check() -> None:
+        looked.append(now())
+
+    keeper.check = check  # type: ignore[method-assign]  # what it does is tested above
+    task = asyncio.create_task(keeper.run())
+    await asyncio.sleep(5)
+    keeper.soon()
+    await asyncio.sleep(61)
+    assert looked == [5, 65]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

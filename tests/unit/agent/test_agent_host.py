@@ -75,6 +75,8 @@ def test_the_same_with_the_second_version_and_with_slices(tmp_path: Path) -> Non
 
 def test_without_a_limit_or_a_cgroup_there_is_none(tmp_path: Path) -> None:
     assert cgroup.memory_limit("/challenges", "1", tmp_path) is None
+    write(tmp_path / "memory/challenges/memory.limit_in_bytes", str(2**63 - 4096))
+    assert cgroup.memory_limit("/challenges", "1", tmp_path) is None
     write(tmp_path / "challenges/memory.max", "max")
     assert cgroup.memory_limit("/challenges", "2", tmp_path) is None
 

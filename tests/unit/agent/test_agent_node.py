@@ -11,7 +11,7 @@ from controller.agent.node import NodeKeeper
 from controller.api import conditions
 from controller.api.node import ChallengeNode, LaunchStatus, NodeStatus
 from controller.cluster.client import NODES
-from controller.cluster.errors import Forbidden
+from controller.cluster.errors import ApiError, Forbidden, Invalid
 from controller.settings import load
 from tests.unit.agent.kept import Kept
 from tests.unit.cluster.fake_cluster import FakeCluster
@@ -84,12 +84,13 @@ async def test_an_operators_own_labels_are_never_written_over(
     assert len(kept.cluster.requests) == writes + 1, "a GET, and nothing is written"
 
 
+@pytest.mark.parametrize("refusal", [Forbidden, Invalid])
 async def test_an_agent_that_may_not_label_its_node_serves_all_the_same(
-    kept: Kept, caplog: pytest.LogCaptureFixture
+    kept: Kept, refusal: type[ApiError], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def refuse(method: str, path: str) -> None:
         if method == "PATCH":
-            raise Forbidden(403, "Forbidden", "not your part", {})
+            raise refusal(403, "Forbidden", "not your part", {})
 
     kept.cluster.put(NODES, {"metadata": {"name": "n1"}, "spec": {}})
     kept.cluster.before = refuse
@@ -128,7 +129,7 @@ class Told:
 
     def __init__(self) -> None:
         self.cluster = FakeCluster()
-        self.status = NodeStatus(launch=LaunchStatus())
+        self.status = NodeStatus(observed_generation=1, launch=LaunchStatus())
         self.restless = False
         self.say("Ready", "True", "Ready")
         self.keeper = NodeKeeper(
@@ -229,20 +230,60 @@ async def test_a_change_that_comes_early_waits_until_ten_seconds_after_the_last_
     await told.during(one_launch)
 
 
+def take_for_lost(told: Told) -> None:
+    """What the manager does to a node whose Lease it does not see renewed."""
+    body = told.cluster.read(NODES, "n1")
+    body["status"]["conditions"][0] |= {"status": "Unknown", "reason": "NodeLost"}
+    told.keeper.observe(told.cluster.put(NODES, body))
+
+
+def reason(told: Told) -> str:
+    (ready,) = told.cluster.read(NODES, "n1")["status"]["conditions"]
+    return str(ready["reason"])
+
+
 @virtual
 async def test_what_the_manager_wrote_of_a_lost_node_is_set_right_as_soon_as_it_is_seen() -> None:
     told = Told()
 
     async def lost() -> None:
-        await asyncio.sleep(1)
-        body = told.cluster.read(NODES, "n1")
-        body["status"]["conditions"][0] |= {"status": "Unknown", "reason": "NodeLost"}
-        told.keeper.observe(told.cluster.put(NODES, body))
+        await asyncio.sleep(11)
+        take_for_lost(told)
         await asyncio.sleep(0.1)
-        (ready,) = told.cluster.read(NODES, "n1")["status"]["conditions"]
-        assert ready["reason"] == "Ready"
+        assert reason(told) == "Ready"
 
     await told.during(lost)
+
+
+@virtual
+async def test_a_manager_that_insists_is_answered_every_ten_seconds() -> None:
+    told = Told()
+
+    async def insisting() -> None:
+        await asyncio.sleep(1)
+        for _ in range(190):
+            if reason(told) == "Ready":
+                take_for_lost(told)
+            await asyncio.sleep(0.1)
+        assert told.writes() <= 3
+        await asyncio.sleep(10)
+        assert reason(told) == "Ready"
+
+    await told.during(insisting)
+
+
+@virtual
+async def test_a_node_registered_anew_has_its_status_at_once() -> None:
+    told = Told()
+
+    async def deleted() -> None:
+        await asyncio.sleep(1)
+        told.cluster.objects.clear()
+        told.keeper.observe({})
+        await asyncio.sleep(0.1)
+        assert reason(told) == "Ready"
+
+    await told.during(deleted)
 
 
 @virtual
@@ -256,7 +297,6 @@ async def test_the_echo_of_an_own_write_costs_no_request() -> None:
         await asyncio.sleep(1)
         assert len(told.cluster.requests) == requests
 
-    told.status.observed_generation = 1
     await told.during(echo)
 
 

@@ -337,6 +337,7 @@ async def test_the_operators_range_is_in_force_while_instances_run(kept: Kept) -
     status = await kept.status()
     assert kept.keeper.in_force.is_set()
     assert status.port_range == "20000-20003"
+    assert services.ledger.meta()["ports_override"] == "[[20000, 20003]]", "for the next start"
     assert status.allocatable is not None
     assert status.allocated is not None
     assert (status.allocatable.ports, status.allocated.ports) == (7, 3), "room for 4 more"
@@ -350,6 +351,7 @@ async def test_the_operators_range_is_in_force_while_instances_run(kept: Kept) -
     kept.spec()
     status = await kept.status()
     assert status.port_range == kept.world.settings.ports == "10000-10019"
+    assert services.ledger.meta()["ports_override"] == ""
     assert held <= set(hold(kept, "c", 20).values())
 
 
