@@ -38,7 +38,7 @@ def wanted(node: World, number: int) -> None:
     services = node.services
     services.settings = load(
         {"node_name": "n1", "state_dir": "/nonexistent", "instance_subnets": "10.99.0.0/25"}
-        | {"spare_networks": 0, "prepared_networks": number}
+        | {"spare_networks": 0 if number else WANTED, "prepared_networks": number}
     )
     services.own_networks = OwnNetworks(services.engine, services.settings)
 
