@@ -7,7 +7,7 @@ from controller.api.instance import ChallengeInstance
 from controller.cluster.client import CHALLENGES, EVENTS, INSTANCES
 from controller.cluster.errors import ApiUnavailable, Conflict
 from controller.manager.placement import BACKLOG, Assigned
-from controller.manager.waiting import PATIENCE, QUEUE_PATIENCE
+from controller.manager.waiting import PATIENCE, QUEUE_PATIENCE, RETELL
 from tests.unit.manager.objects import instance_body, template
 from tests.unit.manager.placing import Placing
 from tests.unit.reconcile.virtual_time import virtual
