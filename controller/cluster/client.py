@@ -30,6 +30,9 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 REQUEST_TIMEOUT: Final = 30.0
 """Longest wait for one answer, in seconds: a LIST of 10,000 instances takes about 3."""
+GET_TIMEOUT: Final = 10.0
+"""The same for one object, which takes milliseconds. On a connection whose packets vanish it is how
+late a node that is cut off sees that it can ask nobody whether an instance's time is over."""
 CONNECT_TIMEOUT: Final = 5.0
 """Longest wait for a connection, in seconds. Where packets vanish, the kernel's own tries become
 ever rarer: one begun during an outage would not notice its end for half a minute."""
@@ -164,7 +167,7 @@ class Cluster:
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Object:
         """Read one object; raises NotFound."""
-        return await self.request("GET", kind.path(name, namespace))
+        return await self.request("GET", kind.path(name, namespace), timeout=GET_TIMEOUT)
 
     async def list(
         self, kind: Kind, namespace: str = "", *, field_selector: str = ""
