@@ -11,6 +11,7 @@ from hack.benchmarks import enginesettings as engine_benchmark
 from hack.benchmarks import launch as launch_benchmark
 from hack.benchmarks import ledger as ledger_benchmark
 from hack.benchmarks import placement as placement_benchmark
+from hack.benchmarks import watch as watch_benchmark
 
 _out = click.option(
     "--out",
@@ -106,6 +107,17 @@ def placement(out: Path | None, instances: int, nodes: int) -> None:
     """Placement alone, on simulated nodes, beside raw PATCHes of the same objects."""
     folder = _folder(out, "placement")
     met = placement_benchmark.run(folder, instances=instances, nodes=nodes)
+    sys.exit(0 if met else 1)
+
+
+@main.command("watch")
+@_out
+@_instances
+@_nodes
+def watch(out: Path | None, instances: int, nodes: int) -> None:
+    """What an agent's watch costs, filtered by the API server and unfiltered."""
+    folder = _folder(out, "watch")
+    met = watch_benchmark.run(folder, instances=instances, nodes=nodes)
     sys.exit(0 if met else 1)
 
 

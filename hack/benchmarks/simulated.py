@@ -87,18 +87,34 @@ async def patch_status(cluster: Cluster, name: str, status: Object) -> Object:
     return await cluster.request("PATCH", path, {"status": status}, content_type=MERGE_PATCH)
 
 
-async def _create_node(cluster: Cluster, name: str) -> None:
-    spec = {"launchConcurrency": 64}  # room for 512 that are not launched: nobody launches here
-    body = await cluster.create(NODES, {"metadata": {"name": name}, "spec": spec})
-    ready = {
-        "type": "Ready",
+def condition(kind: str) -> Object:
+    """A condition that is True since now."""
+    return {
+        "type": kind,
         "status": "True",
-        "reason": "Ready",
+        "reason": kind,
         "message": "",
         "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
+
+
+def template(number: int) -> Object:
+    """A template with all that one usually has."""
+    container = {
+        "name": "web",
+        "image": f"registry.example.org/ctf/challenge-{number % CHALLENGE_COUNT}:1.0",
+        "ports": [{"name": "http", "containerPort": 8080, "appProtocol": "http"}],
+        "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}},
+        "readinessProbe": {"tcpSocket": {"port": "http"}},
+    }
+    return {"containers": [container]}
+
+
+async def _create_node(cluster: Cluster, name: str) -> None:
+    spec = {"launchConcurrency": 64}  # room for 512 that are not launched: nobody launches here
+    body = await cluster.create(NODES, {"metadata": {"name": name}, "spec": spec})
     much = {"instances": 5000, "ports": 20000, "memory": 2**44}
-    status = {"observedGeneration": 1, "conditions": [ready], "allocatable": much}
+    status = {"observedGeneration": 1, "conditions": [condition("Ready")], "allocatable": much}
     await cluster.replace(NODES, {**body, "status": status}, subresource="status")
     lease = {"metadata": {"name": f"node-{name}"}, "spec": _lease(name)}
     await cluster.create(LEASES, lease, NAMESPACE)
@@ -118,15 +134,7 @@ def _lease(holder: str) -> dict[str, Any]:
 
 
 def _challenge(number: int) -> Object:
-    container = {
-        "name": "web",
-        "image": f"registry.example.org/ctf/challenge-{number}:1.0",
-        "ports": [{"name": "http", "containerPort": 8080, "appProtocol": "http"}],
-        "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}},
-        "readinessProbe": {"tcpSocket": {"port": "http"}},
-    }
-    template = {"containers": [container]}
-    spec = {"template": template, "ttl": {"default": "1h", "maximum": "4h"}}
+    spec = {"template": template(number), "ttl": {"default": "1h", "maximum": "4h"}}
     return {"metadata": {"name": f"challenge-{number}"}, "spec": spec}
 
 

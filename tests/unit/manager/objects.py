@@ -10,9 +10,12 @@ from controller.cluster.lease import micro_time
 NAMESPACE = "challenge-system"
 
 
-def template(ports: int = 1) -> dict[str, Any]:
+def template(ports: int = 1, memory: str = "") -> dict[str, Any]:
     numbers = [{"containerPort": 80 + number} for number in range(ports)]
-    return {"containers": [{"name": "web", "image": "img:1", "ports": numbers}]}
+    container: dict[str, Any] = {"name": "web", "image": "img:1", "ports": numbers}
+    if memory:
+        container["resources"] = {"limits": {"memory": memory}}
+    return {"containers": [container]}
 
 
 def instance_body(
@@ -53,15 +56,19 @@ def node_body(
     reason: str = "Ready",
     instances: int = 100,
     ports: int = 100,
+    memory: int | None = None,
     labels: dict[str, str] | None = None,
     **spec: Any,
 ) -> Object:
+    has = {"instances": instances, "ports": ports}
+    if memory is not None:
+        has["memory"] = memory
     return {
         "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels or {}},
         "spec": spec,
         "status": {
             "conditions": [condition("Ready", ready, reason)],
-            "allocatable": {"instances": instances, "ports": ports},
+            "allocatable": has,
         },
     }
 

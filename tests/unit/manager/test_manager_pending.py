@@ -63,6 +63,25 @@ def test_what_a_write_returned_replaces_only_what_it_was_computed_from() -> None
     assert (len(pending), "uid-ann-1" in pending) == (0, False)
 
 
+def test_one_that_was_up_before_goes_first_in_its_own_line() -> None:
+    pending = filled([("ann", 1), ("ann", 2), ("bob", 1)])
+    pending.put(instance_body("ann-9", user="ann"), first=True)
+    assert names(pending) == ["ann-9", "bob-1", "ann-1", "ann-2"]
+    pending.put(instance_body("ann-2", user="ann"), first=True)
+    assert names(pending) == ["ann-9", "bob-1", "ann-1", "ann-2"]
+
+
+def test_a_user_who_comes_while_others_are_gone_through_is_next_but_one() -> None:
+    pending = filled([("ann", number) for number in range(20)])
+    turns = pending.in_turn()
+    order = [next(turns)["metadata"]["name"] for _ in range(3)]
+    pending.put(instance_body("bob-1", user="bob"))
+    pending.drop("uid-ann-4")
+    order += [body["metadata"]["name"] for body in turns]
+    assert order[:6] == ["ann-0", "ann-1", "ann-2", "ann-3", "bob-1", "ann-5"]
+    assert len(order) == 20
+
+
 @settings(max_examples=40)
 @given(WAITING)
 def test_nobody_is_lost_and_nobody_is_a_turn_ahead(waiting: list[tuple[str, int]]) -> None:

@@ -429,3 +429,57 @@ async def test_the_manager_says_whose_pools_an_instance_is_when_it_is_placed() -
     assert placing.status("pools")["poolUID"] == "uid-p"
     assert "poolUID" not in placing.status("forged")
     placing.task.cancel()
+
+
+@virtual
+async def test_500_at_once_are_spread_evenly() -> None:
+    names = [f"n{number}" for number in range(7)]
+    placing = Placing(*names, ports=500, launches=64)
+    for number in range(500):
+        placing.put(f"i-{number}", user=f"user-{number % 40}")
+    await placing.settled(pause=1.0)
+    counts = [placing.count(name) for name in names]
+    assert sum(counts) == 500
+    assert max(counts) - min(counts) <= 1
+    placing.task.cancel()
+
+
+@virtual
+async def test_ten_who_ask_for_one_each_are_up_among_the_first_thirty() -> None:
+    """A user had 200 before them. The node launches in the order in which it was given them."""
+    placing = Placing("n1", ports=500)
+    for number in range(200):
+        placing.put(f"greedy-{number}", user="greedy")
+    await placing.settled()
+    modest = [f"modest-{number}" for number in range(10)]
+    for name in modest:
+        placing.put(name, user=name)
+    up: list[str] = []
+    while len(up) < 30:
+        queue = [uid for uid, one in placing.assigned.by_uid.items() if not one.launched]
+        assert len(queue) == 2 * BACKLOG
+        name = queue[0].removeprefix("uid-")
+        up.append(name)
+        placing.launch(name)
+        await placing.settled()
+    assert set(modest) < set(up)
+    placing.task.cancel()
+
+
+@virtual
+async def test_who_comes_during_a_long_round_does_not_wait_for_its_end() -> None:
+    placing = Placing("n1", ports=500, launches=64)
+
+    async def slow(method: str, _path: str) -> None:
+        if method == "PUT":
+            await asyncio.sleep(1.0)
+
+    placing.cluster.before = slow
+    for number in range(200):
+        placing.put(f"greedy-{number}", user="greedy")
+    await asyncio.sleep(2.5)
+    placing.put("modest", user="modest")
+    await asyncio.sleep(3.0)
+    assert placing.node_of("modest") == "n1"
+    assert len(placing.pending) > 100
+    placing.task.cancel()
