@@ -7,7 +7,7 @@ other one has acted; and a Lease that may be lost is not renewed but given up.
 import asyncio
 
 from controller.api import reasons
-from controller.cluster.client import EVENTS, INSTANCES
+from controller.cluster.client import INSTANCES
 from controller.cluster.events import Recorder
 from controller.cluster.lease import Lease
 from controller.manager.health import Health
@@ -82,9 +82,7 @@ async def test_placements_under_way_when_a_manager_froze_are_refused_when_it_tha
     assert placed == {"n2"}
     assert first.assigned.load("n1").instances == 0
     for placer in (first, second):
-        await placer.recorder.flush()
         placer.task.cancel()
-    assert cluster.count("POST", EVENTS.plural) == 8, "nor is it told twice"
 
 
 @virtual

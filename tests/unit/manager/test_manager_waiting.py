@@ -3,7 +3,7 @@
 from typing import Any
 
 from controller.manager.seen import Seen
-from controller.manager.waiting import PATIENCE, RETELL, Waiting
+from controller.manager.waiting import PATIENCE, QUEUE_PATIENCE, RETELL, Waiting
 from tests.unit.manager.objects import instance_body
 
 DELETED = "2026-01-31T12:00:00Z"
@@ -26,6 +26,10 @@ def test_one_is_due_after_its_patience_and_then_now_and_again() -> None:
     clock.now = PATIENCE
     waiting.of("a")
     assert (list(waiting.due()), list(waiting.due())) == (["a"], [])
+    waiting.told("a")
+    assert (waiting.is_patient("a"), waiting.next_due()) == (True, QUEUE_PATIENCE - PATIENCE)
+    clock.now = QUEUE_PATIENCE
+    assert (waiting.is_patient("a"), list(waiting.due())) == (False, ["a"])
     waiting.told("a")
     assert waiting.next_due() == RETELL
     clock.now += RETELL
