@@ -98,6 +98,7 @@ class Watch:
     def begin(self) -> None:
         """See what is there before anything moves: the first can have left within a second."""
         self._progress.look(self._find())
+        self._progress.quiet = 0  # before it is cordoned, finding nothing says nothing
 
     def run(self) -> Remaining:
         """Watch; returns what is left on the node. Raises TimedOut, CommandError."""
