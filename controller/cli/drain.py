@@ -56,13 +56,16 @@ def drain(
     move is left; `uncordon` takes it all back.
     """
     mode: Mode = "All" if force else "Managed"
+    limit = timeout.total_seconds() if timeout else None
+    watch = Watch(connection, name, mode, limit)
+    if not no_wait:
+        watch.begin()
     set_spec(connection, name, {"unschedulable": True, "drain": mode})
     click.echo(f"{NODES.printed(name)} cordoned, draining")
     if no_wait:
         return
     _warn_of_silence(parse(ChallengeNode, get_node(connection, name)))
-    limit = timeout.total_seconds() if timeout else None
-    found = Watch(connection, name, mode, limit).run()
+    found = watch.run()
     click.echo(f"{name} is drained: nothing that is to move is left")
     for line in stay_lines(found, connection.now()):
         click.echo(line)
@@ -92,6 +95,11 @@ class Watch:
         self._started = self._changed = time.monotonic()
         self._deadline = self._started + limit if limit else None
 
+    def begin(self) -> None:
+        """See what is there before anything moves: the first can have left within a second."""
+        self._progress.look(self._find())
+        self._progress.quiet = 0  # before it is cordoned, finding nothing says nothing
+
     def run(self) -> Remaining:
         """Watch; returns what is left on the node. Raises TimedOut, CommandError."""
         with Display(self._name) as display:
@@ -109,8 +117,7 @@ class Watch:
 
     def _look(self, display: Display) -> Remaining:
         self._check_node()
-        bodies = self._connection.find(INSTANCES, fields=f"status.nodeName={self._name}")
-        found = remaining([parse(ChallengeInstance, body) for body in bodies], self._mode)
+        found = self._find()
         gone = self._progress.look(found)
         display.show(gone, self._progress.moved, self._progress.total, len(found.staying))
         now = time.monotonic()
@@ -120,6 +127,10 @@ class Watch:
             self._changed = now
             display.say(f"Nothing has left for {STUCK:.0f} s; {self._waited_for(found)}")
         return found
+
+    def _find(self) -> Remaining:
+        bodies = self._connection.find(INSTANCES, fields=f"status.nodeName={self._name}")
+        return remaining([parse(ChallengeInstance, body) for body in bodies], self._mode)
 
     def _check_node(self) -> None:
         node = parse(ChallengeNode, get_node(self._connection, self._name))

@@ -59,7 +59,7 @@ class Progress:
         gone = sorted(self.seen[uid] for uid in self.left - now.keys())
         self.seen |= now
         self.left = set(now)
-        self.quiet = 0 if now else self.quiet + 1
+        self.quiet = 0 if now or gone else self.quiet + 1
         return gone
 
     @property

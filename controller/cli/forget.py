@@ -134,10 +134,10 @@ def summary(name: str, instances: Iterable[ChallengeInstance]) -> str:
     going = sum(1 for instance in found if instance.is_deleting)
     pools = sum(1 for instance in found if instance.is_pool_managed and not instance.is_deleting)
     players = len(found) - going - pools
-    return (
-        f"{name} has {count(len(found), 'instance')}: {players} of players' and {pools} of pools, "
-        f"which start anew on other nodes, and {going} being deleted, which are gone then"
-    )
+    text = f"{name} has {count(len(found), 'instance')}"
+    if players + pools:
+        text += f": {players} of players' and {pools} of pools, which start anew on other nodes"
+    return text + (f"; {going} being deleted, gone then" if going else "")
 
 
 def _renewed(lease: Object | None) -> datetime | None:

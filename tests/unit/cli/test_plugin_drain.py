@@ -89,6 +89,20 @@ def test_drain_by_force_waits_for_players_too(operator: Operator, passing: FakeT
     assert passing.seconds >= 4
 
 
+def test_one_that_leaves_at_once_is_named(operator: Operator, passing: FakeTime) -> None:
+    operator.node("node-1")
+    moved = operator.instance("alice", user="alice")
+
+    def quick(method: str, path: str) -> None:
+        if method == "PATCH":
+            moved["status"].update(nodeName="node-2")
+
+    operator.api.before = quick
+    done = operator("drain", "--force", "node-1")
+    assert done.exit_code == 0
+    assert "team/alice has left node-1\nnode-1: 1 of 1 have left\n" in done.stdout
+
+
 def test_drain_waits_for_what_is_being_deleted(operator: Operator, passing: FakeTime) -> None:
     operator.node("node-1")
     gone = {"deletionTimestamp": ago(seconds=1), "finalizers": [FINALIZER]}

@@ -122,8 +122,8 @@ def test_it_asks_and_says_what_becomes_of_the_instances(
 
     assert (kept.exit_code, unanswered.exit_code) == (5, 5)
     assert (
-        "node-1 has 4 instances: 2 of players' and 1 of pools, which start anew on other nodes, "
-        "and 1 being deleted, which are gone then"
+        "node-1 has 4 instances: 2 of players' and 1 of pools, which start anew on other nodes; "
+        "1 being deleted, gone then"
     ) in kept.stdout
     assert "Forget node-1, whose host never comes back? [y/N]:" in kept.stdout
     assert "nobody has answered; --yes answers" in unanswered.stderr
