@@ -231,6 +231,10 @@ def test_members_of_the_agents_group_are_agents_too(
     user = User.of(outside, folder)
     said = user.change(path("pending", "status"), lambda body: None, administrator)
     assert "outside-agent is an agent whose token names no node" in said
+    # One about whom the API server knows nothing but his name: its role lets him patch instances.
+    bare = administrator.impersonating("bare-agent", "challenge-controller.io:agents")
+    said = bare.merge(path("pending"), {"metadata": {"finalizers": []}})
+    assert "bare-agent is an agent whose token names no node" in said
 
 
 def test_others_are_not_meant(administrator: User, path: ObjectPath) -> None:

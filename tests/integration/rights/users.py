@@ -50,6 +50,15 @@ class User:
         session.headers["Authorization"] = f"Bearer {token}"
         return User(self.server, session)
 
+    def impersonating(self, name: str, group: str) -> "User":
+        """Another user, by name and one group, who has no extra attributes at all."""
+        session = requests.Session()
+        session.trust_env = False
+        session.verify, session.cert = self.session.verify, self.session.cert
+        session.headers["Impersonate-User"] = name
+        session.headers["Impersonate-Group"] = group
+        return User(self.server, session)
+
     def get(self, path: str) -> Object:
         """An object as it is."""
         found: Object = self.session.get(self.server + path).json()
