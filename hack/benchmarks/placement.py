@@ -215,7 +215,7 @@ def _table(found: Figures) -> str:
             f"{found.start:.1f} s",
         ),
         ("memory at most, started so", f"{found.memory_at_start:.0f} MiB"),
-        ("Events that were sent", str(found.events)),
+        ("Events sent until then; the others follow when it is quiet", str(found.events)),
     ]
     return "\n" + "\n".join(f"{text:<66} {value}" for text, value in rows) + "\n"
 

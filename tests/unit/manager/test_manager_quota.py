@@ -128,21 +128,22 @@ async def test_a_lower_limit_after_a_restart_takes_nothing_away() -> None:
 @virtual
 async def test_one_that_moves_keeps_its_place_in_the_quota_and_is_not_asked_again() -> None:
     """What waits must not take the place of what ran when a node is lost."""
-    placing = Placing("n1", quota=1)
-    placing.put("waits", user="ann")
+    placing = Placing("n1", "n2", quota=1)
+    placing.put("ran", user="ann", spec={"nodeName": "n1"})
     await placing.settled()
-    placing.bring_now("waits")
+    placing.bring_now("ran")
     placing.put("more", user="ann")
     await placing.settled()
-    moved = placing.cluster.read(INSTANCES, "waits", "team")
+    moved = placing.cluster.read(INSTANCES, "ran", "team")
     del moved["status"]["nodeName"]
     placing.nodes.by_name["n1"].alive = False
     placing.bring(placing.cluster.put(INSTANCES, moved))
-    await placing.settled(pause=PATIENCE + 0.1)
-    assert placing.placed("waits", "more") == []
+    await placing.round(pause=PATIENCE + 0.1)
+    assert placing.placed("ran", "more") == []
+    assert placing.reason("more") == reasons.QUOTA_EXCEEDED
     placing.nodes.by_name["n1"].alive = True
     await placing.round()
-    assert placing.placed("waits", "more") == ["waits"]
+    assert placing.placed("ran", "more") == ["ran"]
     placing.task.cancel()
 
 

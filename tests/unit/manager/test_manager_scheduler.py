@@ -309,12 +309,15 @@ async def test_one_that_moves_keeps_its_template_and_policy_and_comes_first_in_i
 
 @virtual
 async def test_the_watch_being_behind_gives_no_port_away_twice() -> None:
-    """An event from before our own write once made a placed instance count for nothing."""
-    placing = Placing("n1", ports=1)
+    """It brings that an instance waits after we have written that it no longer does."""
+    placing = Placing("n1", ports=0)
     placing.put("a")
-    before = placing.cluster.read(INSTANCES, "a", "team")
-    await placing.settled()
-    placing.bring(before)
+    await placing.settled(pause=PATIENCE + 0.1)
+    told = placing.cluster.read(INSTANCES, "a", "team")
+    assert placing.reason("a") == reasons.PORTS_EXHAUSTED
+    placing.node("n1", ports=1)
+    await placing.round()
+    placing.bring(told)
     placing.put("b")
     await placing.round()
     assert placing.placed("a", "b") == ["a"]
