@@ -118,9 +118,9 @@ def test_columns(api: Api, kubectl: Kubectl, shared_namespace: str) -> None:
         "it",
         "False",
         "ProbeFailing",
-        "true",
+        *["5/200", "10/19990", "2+7", "Ports"],
         "203.0.113.7",
-        *["5", "10", "2", "7"],
+        "0.1.0",
     ]
     assert kubectl("get", "chal,chpool", "-n", shared_namespace, "-o", "name").stdout.split() == [
         "challenge.challenge-controller.io/it",

@@ -97,7 +97,8 @@ class Objects:
                 "metadata": meta,
                 "spec": {"challengeRef": {"name": "echo"}, "user": "alice"},
             },
-            {"nodeName": node, "conditions": [_ready("True", "Ready", "")]},
+            {"nodeName": node, "conditions": [_ready("True", "Ready", "")]}
+            | ({"poolUID": "u"} if pool else {}),
         )
 
     def lease(self, node: str, age: timedelta, duration: int = 4) -> str:

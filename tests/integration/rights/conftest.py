@@ -103,9 +103,12 @@ def agent(control_plane: ControlPlane, kubectl: Kubectl, folder: Path) -> Callab
     return agent
 
 
-@pytest.fixture(scope="session")
-def objects(kubectl: Kubectl, team: str) -> None:
-    """Instances on node-a and node-b, one that has no node yet, the nodes, and their Leases."""
+@pytest.fixture(scope="package")
+def objects(kubectl: Kubectl, team: str) -> Iterator[None]:
+    """Instances on node-a and node-b, one that has no node yet, the nodes, and their Leases.
+
+    They go after the last test here: a manager that starts later would have them launched.
+    """
     for name, node in (("mine", "node-a"), ("theirs", "node-b"), ("pending", None)):
         body = instance(name, container("challenge-echo:dev"))
         body["metadata"] |= {
@@ -126,6 +129,14 @@ def objects(kubectl: Kubectl, team: str) -> None:
         }
         for found in (chnode(node, labels={"zone": "red"}), lease):
             kubectl("apply", "-f", "-", input=json.dumps(found))
+    yield
+    free = ("--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    for name in ("mine", "theirs", "pending"):
+        kubectl("patch", "chinst", name, "-n", team, *free)
+        kubectl("delete", "chinst", name, "-n", team)
+    for node in ("node-a", "node-b"):
+        kubectl("delete", "chnode", node)
+        kubectl("delete", "lease", f"node-{node}", "-n", NAMESPACE)
 
 
 def chnode(name: str, **metadata: object) -> Object:
