@@ -103,11 +103,11 @@ def agent(control_plane: ControlPlane, kubectl: Kubectl, folder: Path) -> Callab
     return agent
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def objects(kubectl: Kubectl, team: str) -> Iterator[None]:
     """Instances on node-a and node-b, one that has no node yet, the nodes, and their Leases.
 
-    They go after the last test here: a manager that starts later would have them launched.
+    They go after each module: a manager that starts later would have them launched.
     """
     for name, node in (("mine", "node-a"), ("theirs", "node-b"), ("pending", None)):
         body = instance(name, container("challenge-echo:dev"))
