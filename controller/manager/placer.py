@@ -98,8 +98,8 @@ class Placer:
         key, demand = challenge_key(instance), choice.demand
         assigned = Assigned(choice.node, demand.ports, False, key, demand.memory)
         self._accounts.begin(instance, body, assigned)
-        policy = instance.status.policy if was_placed(instance) else None
-        policy = policy or resolve_policy(instance, challenge)
+        moves = was_placed(instance)
+        policy = instance.status.policy if moves else resolve_policy(instance, challenge)
         status = verdict.placed(instance, choice.node, choice.template, policy, datetime.now(UTC))
         status.pool_uid = pool_uid
         await self._assign(body, instance, status)

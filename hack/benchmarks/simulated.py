@@ -22,10 +22,9 @@ from controller.cluster.client import (
     Object,
 )
 from controller.cluster.lease import micro_time
+from controller.manager.scheduler import PARALLEL
 from hack.bed.cluster import NAMESPACE
 
-PARALLEL = 8
-"""Requests at a time, as the manager has them."""
 RENEWAL = 10.0
 """Seconds between two renewals of a Lease, as an agent's."""
 CHALLENGE_COUNT = 20
@@ -44,7 +43,7 @@ def instance_name(number: int) -> str:
 
 
 async def in_parallel(work: Iterable[Callable[[], Awaitable[Any]]]) -> None:
-    """Do all of it, ``PARALLEL`` at a time and each as soon as another one is done."""
+    """Do all of it, as many at a time as the manager places, each once another one is done."""
     left = iter(work)
 
     async def take() -> None:

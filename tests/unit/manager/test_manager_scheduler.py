@@ -308,6 +308,18 @@ async def test_one_that_moves_keeps_its_template_and_policy_and_comes_first_in_i
 
 
 @virtual
+async def test_one_that_moves_without_a_policy_needs_no_challenge_either() -> None:
+    """Its status is anybody's writing; looking for the policy once ended all placement."""
+    placing = Placing("n1")
+    spec = {"challengeRef": {"name": "gone"}}
+    placing.put("moves", spec=spec, status={"template": template()})
+    placing.put("other")
+    await placing.settled()
+    assert placing.placed("moves", "other") == ["moves", "other"]
+    placing.task.cancel()
+
+
+@virtual
 async def test_the_watch_being_behind_gives_no_port_away_twice() -> None:
     """It brings that an instance waits after we have written that it no longer does."""
     placing = Placing("n1", ports=0)
