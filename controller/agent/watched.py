@@ -40,6 +40,8 @@ class Watched:
 
     def _wake_if_new(self, key: Key, read: Object) -> None:
         if self._is_new(key, read):
+            # What was read or written meanwhile may be older than this, or younger: read it.
+            self._services.recent.forget(key.uid)
             self._queue.wake(key)
 
     def _is_new(self, key: Key, read: Object) -> bool:

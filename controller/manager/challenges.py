@@ -39,12 +39,12 @@ class Challenges:
 
     async def load(self) -> None:
         """Read all of them anew; raises ApiError."""
-        listed = set()
+        before, listed = set(self._found), set()
         for namespace in self._namespaces:
             async for body in self._cluster.list(CHALLENGES, namespace):
                 listed.add((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
                 self.observe(body, deleted=False)
-        for key in self._found.keys() - listed:
+        for key in before - listed:  # what has come meanwhile stays
             self._forget(key)
         self._absent.clear()
 

@@ -220,7 +220,10 @@ class Health:
             return False
         if instance.spec.node_name == name:
             return False  # no other node may have it
-        return any(not node.problem() for node in self._nodes.by_name.values())
+        wanted = instance.spec.node_selector
+        return any(
+            not node.problem() and node.matches(wanted) for node in self._nodes.by_name.values()
+        )
 
     def _may_move(self) -> bool:
         """Whether a move may be now: few at a time while more than half of the nodes are silent."""

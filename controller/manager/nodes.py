@@ -6,13 +6,16 @@ A node lives as long as its Lease is renewed (see heartbeats).
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from pydantic import ValidationError
 
 from controller.api import conditions
 from controller.api.node import ChallengeNode
 from controller.cluster.client import NODES, Cluster, Object
 from controller.cluster.errors import ApiError
+from controller.cluster.version import version_of
 from controller.manager.heartbeats import Heartbeats, period
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,11 @@ class Node:
     def name(self) -> str:
         """The node's name."""
         return self.object.metadata.name
+
+    def matches(self, selector: Mapping[str, str]) -> bool:
+        """Whether the node has all the labels of a nodeSelector."""
+        has = self.object.metadata.labels
+        return all(has.get(key) == value for key, value in selector.items())
 
     def problem(self) -> str:
         """Why the node takes nothing now, as kube-scheduler would word it; empty when it does."""
@@ -69,25 +77,35 @@ class Nodes:
         self.heartbeats = Heartbeats(self.lease_duration, self.monotonic)
 
     def observe(self, body: Object, *, deleted: bool) -> None:
-        """Take a ChallengeNode as the watch has it."""
-        node = ChallengeNode.model_validate(body)
+        """Take a ChallengeNode as the watch, or a list, has it."""
+        name = body["metadata"]["name"]
+        known = self.by_name.get(name)
         if deleted:
-            self.by_name.pop(node.metadata.name, None)
-        elif known := self.by_name.get(node.metadata.name):
+            self.by_name.pop(name, None)
+            self.changed()
+            return
+        if known and _is_older(body, known.object):
+            return
+        try:
+            node = ChallengeNode.model_validate(body)
+        except ValidationError as error:
+            logger.warning("Cannot read ChallengeNode %s: %s", name, error)
+            return
+        if known:
             known.object = node
         else:
-            self.by_name[node.metadata.name] = Node(node)
+            self.by_name[name] = Node(node)
             self._unjudged.set()
         self.changed()
 
     async def load(self, cluster: Cluster) -> None:
         """Read all nodes anew; raises ApiError."""
-        names = set()
+        before, names = set(self.by_name), set()
         async for body in cluster.list(NODES):
             names.add(body["metadata"]["name"])
             self.observe(body, deleted=False)
-        for name in set(self.by_name) - names:
-            del self.by_name[name]
+        for name in before - names:  # who has come meanwhile is not in the list, and stays
+            self.by_name.pop(name, None)
 
     async def run(self, cluster: Cluster, namespace: str) -> None:
         """Judge by the Leases who is alive, until cancelled."""
@@ -130,3 +148,10 @@ class Nodes:
             was, node.alive = node.alive, self.heartbeats.alive(name)
             if node.alive and not was:
                 self.changed()
+
+
+def _is_older(body: Object, known: ChallengeNode) -> bool:
+    """Whether the object as read is from before what is known: a list can be behind the watch."""
+    version = known.metadata.resource_version
+    same = body["metadata"].get("uid") == known.metadata.uid
+    return same and version.isdecimal() and version_of(body) < int(version)

@@ -49,9 +49,18 @@ class Orphans:
             self._leaving[body["metadata"]["uid"]] = body
 
     async def let_go(self) -> None:
-        """Release those that have no node; raises ApiError."""
+        """Release those that have no node; raises ApiUnavailable.
+
+        One that is refused is tried again in the next round, and holds up nobody meanwhile.
+        """
         for uid, body in list(self._leaving.items()):
-            await self._release(body)  # after a conflict the watch brings it again
+            try:
+                await self._release(body)  # after a conflict the watch brings it again
+            except ApiUnavailable:
+                raise
+            except ApiError as error:
+                logger.warning("Cannot release %s, which has no node: %s", key(body), error)
+                continue
             if self._leaving.get(uid) is body:
                 del self._leaving[uid]
 

@@ -110,8 +110,7 @@ def _unfit(demand: Demand, name: str, node: Node, nodes: Nodes, assigned: Assign
         return "not the one in nodeName"
     if problem := node.problem():
         return problem
-    has = node.object.metadata.labels
-    if any(has.get(key) != value for key, value in demand.node_selector):
+    if demand.node_selector and not node.matches(dict(demand.node_selector)):
         return "not matching nodeSelector"
     load = assigned.load(name)
     if problem := _lacks(demand, node, load, assigned.memory.overcommit):

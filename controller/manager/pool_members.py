@@ -58,6 +58,8 @@ class Members:
         """Take an instance as it is now; returns the keys of the pools that this is news for."""
         uid, pool = instance.metadata.uid, instance.pool
         before = self._find(uid)
+        if before is not None and _is_older(instance, before):
+            return set()
         if pool is None:
             return self.forget(uid)
         now = _member(instance, before)
@@ -107,6 +109,13 @@ class Members:
         if not self._pools[pool]:
             del self._pools[pool]
         return {pool}
+
+
+def _is_older(instance: ChallengeInstance, known: Member) -> bool:
+    """Whether this is from before what is known: a list, or a write's answer, can be behind."""
+    version = instance.metadata.resource_version
+    known_at = known.version
+    return version.isdecimal() and known_at.isdecimal() and int(version) < int(known_at)
 
 
 def _member(instance: ChallengeInstance, before: Member | None) -> Member:

@@ -137,7 +137,11 @@ class PoolStore:
                 raise
 
     async def load(self) -> None:
-        """Read all pools and Challenges anew; raises ApiError."""
+        """Read all pools and Challenges anew; raises ApiError.
+
+        What has come meanwhile is not in the lists, and stays.
+        """
+        had_pools, had_templates = set(self.pools), set(self._templates)
         pools: list[Object] = []
         challenges: list[Object] = []
         for namespace in self._namespaces:
@@ -146,12 +150,13 @@ class PoolStore:
         for body in challenges:
             self.observe_challenge(body, deleted=False)
         there = {f"{c['metadata']['namespace']}/{c['metadata']['name']}" for c in challenges}
-        self._templates = {key: self._templates[key] for key in self._templates.keys() & there}
+        for key in had_templates - there:
+            self._templates.pop(key, None)
         for body in pools:
             self.observe(body, deleted=False)
         keys = {pool_key(p["metadata"]["namespace"], p["metadata"]["uid"]) for p in pools}
-        for key in self.pools.keys() - keys:
-            del self.pools[key]
+        for key in had_pools - keys:
+            self.pools.pop(key, None)
         for key in {*self.pools, *self.members.pools()}:
             self._changed(key)
 

@@ -167,6 +167,9 @@ class _Manager:
 
     def _node(self, body: Object, deleted: bool) -> None:
         self._nodes.observe(body, deleted=deleted)
+        self._nodes_changed()
+
+    def _nodes_changed(self) -> None:
         self._pools.nodes_changed()
         self._drain.nodes_changed()
 
@@ -225,6 +228,7 @@ class _Manager:
 
     async def _compare(self) -> None:
         await self._nodes.load(self._cluster)
+        self._nodes_changed()
         await self._challenges.load()
         await self._pools.resync()
         known = self._scheduler.known() | self._pools.store.members.uids()

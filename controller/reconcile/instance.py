@@ -16,7 +16,7 @@ from typing import Final
 
 from controller.api import conditions, reasons
 from controller.cluster.client import INSTANCES, Object
-from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, NotFound
+from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, Forbidden, NotFound
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger
 from controller.reconcile import teardown
@@ -94,7 +94,7 @@ class InstanceReconciler:
         row = await services.book(Ledger.get, key.uid)
         try:
             read = self._told(key, row) or await self._read(key)
-        except ApiUnavailable:
+        except (ApiUnavailable, Forbidden):  # whose token has ended is cut off as well
             await self._end_overdue(key, row)
             raise
         if read is None:

@@ -77,6 +77,7 @@ async def test_an_echo_that_comes_before_the_answer_wakes_nobody() -> None:
 @virtual
 async def test_somebody_elses_change_during_a_reconcile_wakes_soon_after(takes: float) -> None:
     scene = Scene(takes=takes, writes="2")
+    scene.services.recent.note({"metadata": {"uid": KEY.uid, "resourceVersion": "1"}})
     scene.queue.wake(KEY)
     await settle()
     scene.tell("3")

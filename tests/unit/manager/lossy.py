@@ -100,8 +100,9 @@ class Cluster:
             "policy": {"nodeLossPolicy": "Wait" if wait else "Reschedule"},
             "conditions": rest.pop("conditions", None) or [condition("Ready", "True")],
         } | ({"nodeName": node} if node else {})
+        spec = {"nodeSelector": rest.pop("selector", {})}
         meta = {"finalizers": [FINALIZER]} | rest
-        self.api.put(INSTANCES, instance_body(name, status=status, **meta))
+        self.api.put(INSTANCES, instance_body(name, spec=spec, status=status, **meta))
 
     def in_use(self) -> set[str]:
         """The names of nodes that instances are on."""

@@ -69,3 +69,17 @@ async def test_a_list_makes_good_what_the_watch_lost() -> None:
     assert await ports(challenges, "web") == 3
     assert await ports(challenges, "gone") is None
     assert challenges.generation > before
+
+
+async def test_one_that_comes_while_all_are_listed_needs_no_request_later() -> None:
+    cluster = FakeCluster()
+    challenges = Challenges(cluster)
+
+    async def come(_method: str, _path: str) -> None:
+        challenges.observe(challenge(FakeCluster()), deleted=False)
+
+    cluster.after = come
+    await challenges.load()
+    cluster.requests.clear()
+    assert await ports(challenges) == 1
+    assert cluster.requests == []

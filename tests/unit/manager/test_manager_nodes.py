@@ -164,3 +164,43 @@ def test_the_gates_size_is_the_nodes_own_or_the_default() -> None:
     nodes.observe(node_body("a"), deleted=False)
     nodes.observe(node_body("b", launchConcurrency=8), deleted=False)
     assert (nodes.launches("a"), nodes.launches("b")) == (2, 8)
+
+
+@virtual
+async def test_a_list_that_is_behind_the_watch_takes_nothing_back() -> None:
+    watched = Watched()
+    old = watched.cluster.put(NODES, node_body("a"))
+    new = watched.cluster.put(NODES, node_body("a", unschedulable=True))
+    watched.nodes.observe(new, deleted=False)
+    watched.nodes.observe(old, deleted=False)
+    assert watched.nodes.by_name["a"].problem() == "cordoned"
+
+    async def joined(_method: str, _path: str) -> None:
+        watched.nodes.observe(node_body("b"), deleted=False)
+
+    watched.cluster.after = joined  # while the list is on its way
+    await watched.nodes.load(watched.cluster)
+    assert sorted(watched.nodes.by_name) == ["a", "b"]
+    watched.cluster.after = None
+    await watched.nodes.load(watched.cluster)
+    assert sorted(watched.nodes.by_name) == ["a"]
+
+
+@virtual
+async def test_a_node_made_anew_is_taken_whatever_its_version() -> None:
+    watched = Watched()
+    first = watched.cluster.put(NODES, node_body("a", unschedulable=True))
+    watched.nodes.observe(first, deleted=False)
+    again = node_body("a")
+    again["metadata"] |= {"uid": "another", "resourceVersion": "0"}
+    watched.nodes.observe(again, deleted=False)
+    assert watched.nodes.by_name["a"].object.metadata.uid == "another"
+
+
+@virtual
+async def test_a_node_that_cannot_be_read_does_not_hide_the_others() -> None:
+    watched = Watched()
+    watched.cluster.put(NODES, node_body("a", launchConcurrency="many"))
+    watched.cluster.put(NODES, node_body("b"))
+    await watched.nodes.load(watched.cluster)
+    assert list(watched.nodes.by_name) == ["b"]

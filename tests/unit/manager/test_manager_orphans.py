@@ -6,6 +6,7 @@ from typing import Any
 from controller.api import reasons
 from controller.api.meta import FINALIZER
 from controller.cluster.client import INSTANCES, LEASES, NODES
+from controller.cluster.errors import Invalid
 from tests.unit.manager.lossy import LEASE, Cluster
 from tests.unit.manager.objects import NAMESPACE
 from tests.unit.reconcile.virtual_time import virtual
@@ -122,4 +123,28 @@ async def test_an_agent_that_returns_meanwhile_keeps_what_is_left() -> None:
     before = len(cluster.moved_at)
     await asyncio.sleep(LEASE / 2)
     assert len(cluster.moved_at) <= before + 1
+    cluster.close()
+
+
+@virtual
+async def test_one_that_cannot_be_let_go_holds_up_neither_the_others_nor_a_lost_node() -> None:
+    cluster = Cluster("a", "b")
+    for name in ("refused", "other"):
+        cluster.put(name, None, **GONE)
+        cluster.health.orphans.observe(cluster.instance(name))
+    cluster.put("player", "a")
+
+    async def refuse(method: str, path: str) -> None:
+        if method == "PATCH" and path.endswith("/refused"):
+            raise Invalid(422, "Invalid", "a webhook says no", {})
+
+    cluster.api.before = refuse
+    await asyncio.sleep(60)
+    cluster.cut("a")
+    await asyncio.sleep(2 * LEASE)
+    assert finalizers(cluster, "other") == ["other/one"]
+    assert cluster.ready("player") == ("Unknown", reasons.NODE_LOST)
+    cluster.api.before = None
+    await asyncio.sleep(2 * LEASE)
+    assert finalizers(cluster, "refused") == ["other/one"], "it is tried again"
     cluster.close()

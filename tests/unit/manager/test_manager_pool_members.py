@@ -69,3 +69,11 @@ def test_why_one_is_not_ready() -> None:
         (False, "Suspended", False),
         (True, "", False),
     ]
+
+
+def test_what_is_older_than_what_is_known_takes_nothing_back() -> None:
+    members = Members()
+    ready = [condition("Ready", "True")]
+    members.observe(instance(meta={"resourceVersion": "10"}, nodeName="n0", conditions=ready))
+    assert members.observe(instance(meta={"resourceVersion": "9"})) == set()
+    assert [(member.ready, member.node) for member in members.of(POOL)] == [(True, "n0")]

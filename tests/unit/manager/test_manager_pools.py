@@ -618,3 +618,24 @@ async def test_its_replicas_are_those_of_the_seed_that_has_the_fewest() -> None:
     await served.pass_time()
     status = served.status()
     assert (status.replicas, status.instances, status.ready_instances) == (1, 3, 3)
+
+
+@virtual
+async def test_what_comes_while_all_is_read_anew_is_not_dropped() -> None:
+    """The lists were made before it was there."""
+    store = Serving().pools.store
+    cluster = FakeCluster()
+
+    async def come(method: str, path: str) -> None:
+        if path.endswith(f"/{CHALLENGES.plural}"):
+            store.observe_challenge(challenge_body(), deleted=False)
+            store.observe(pool_body(resourceVersion="1"), deleted=False)
+
+    store._cluster, cluster.after = cluster, come
+    await store.load()
+    (pool,) = store.pools.values()
+    assert store.template(pool)
+    cluster.after = None
+    await store.load()
+    assert store.pools == {}, "it is not in the next lists, so it is gone"
+    assert store.template(pool) is None

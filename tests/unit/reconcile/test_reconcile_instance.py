@@ -6,7 +6,14 @@ import pytest
 
 from controller.api import conditions, reasons
 from controller.cluster.client import INSTANCES
-from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound
+from controller.cluster.errors import (
+    ApiError,
+    ApiUnavailable,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+)
 from controller.reconcile import gate
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.instance import READ_AGAIN, UNPLACED_RETRY, InstanceReconciler
@@ -245,20 +252,23 @@ async def test_what_may_not_or_cannot_be_served_is_refused_before_anything_is_ma
     assert node.engine.calls == []
 
 
+@pytest.mark.parametrize(
+    "error", [ApiUnavailable("connection refused"), Forbidden(401, "Unauthorized", "expired", {})]
+)
 async def test_while_nobody_can_be_asked_whose_time_is_over_ends_and_keeps_its_ports(
-    node: World,
+    node: World, error: ApiError
 ) -> None:
     running(node)
     served, forgotten = reconciler(node)
 
     async def away(_method: str, _path: str) -> None:
-        raise ApiUnavailable("connection refused")
+        raise error
 
     node.cluster.before = away
     now = milliseconds(NOON)
     for expires, left in ((None, True), (now + 1, True), (now, False)):
         node.services.ledger.set_expiry(UID, expires=expires, now=0)
-        with pytest.raises(ApiUnavailable):
+        with pytest.raises(type(error)):
             await served.reconcile(KEY)
         assert (node.engine.states != {}) == left
     assert node.services.ledger.get(UID) is not None, "it may have been renewed"
