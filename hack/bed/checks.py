@@ -1,10 +1,10 @@
 """`hack/test`: the stages of the project's checks, each timed, with a summary at the end.
 
-hack/test              all of them
+hack/test              all of them, without the tests that are marked as slow
 hack/test lint         style, types, layers
 hack/test unit         tests that need neither Docker nor an API server
 hack/test integration  tests on a bed of one node
-hack/test nodes        tests on a bed of several nodes
+hack/test nodes        tests on a bed of several nodes, slow ones too (-m "not slow": without)
 
 Words after unit, integration or nodes go to pytest; files among them take the place of all tests.
 """
@@ -40,6 +40,7 @@ STAGES = (
 )
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
 TESTS = ("unit", "integration", "nodes")
+QUICK = ("-m", "not slow")
 
 
 def main(words: list[str]) -> int:
@@ -48,7 +49,10 @@ def main(words: list[str]) -> int:
     if group not in ("all", *GROUPS) or (further and group not in TESTS):
         print(f"usage: hack/test [{'|'.join(GROUPS)}] [words for pytest]", file=sys.stderr)
         return 2
-    wanted = [stage for stage in STAGES if group in ("all", stage.group)]
+    if group == "all":
+        wanted = [_quick(stage) if stage.group in TESTS else stage for stage in STAGES]
+    else:
+        wanted = [stage for stage in STAGES if stage.group == group]
     if any((REPOSITORY / word.partition("::")[0]).exists() for word in further):
         # Files or folders that are named take the place of all those of the group.
         wanted = [replace(stage, command=stage.command[:-1]) for stage in wanted]
@@ -58,6 +62,12 @@ def main(words: list[str]) -> int:
         result = "ok" if code == 0 else f"failed ({code})"
         print(f"{stage.name:<23} {result:<10} {clock_text(seconds)}")
     return 0 if all(code == 0 for _, code, _ in results) else 1
+
+
+def _quick(stage: Stage) -> Stage:
+    """The tests of a stage without those that are marked as slow."""
+    *command, folder = stage.command
+    return replace(stage, command=(*command, *QUICK, folder))
 
 
 def _run(stage: Stage, further: list[str]) -> tuple[int, float]:

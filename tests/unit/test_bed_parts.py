@@ -272,6 +272,23 @@ def test_checks_refuse_unknown_stages(capsys: pytest.CaptureFixture[str]) -> Non
     assert "usage: hack/test [lint|unit|integration|nodes]" in capsys.readouterr().err
 
 
+def test_slow_tests_are_for_those_who_ask_for_their_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+
+    def run(stage: checks.Stage, further: list[str]) -> tuple[int, float]:
+        commands.append(" ".join((*stage.command[3:], *further)))
+        return 0, 0.0
+
+    monkeypatch.setattr(checks, "_run", run)
+    assert checks.main([]) == 0
+    assert commands[-2:] == [f"-W error -q -m not slow tests/{n}" for n in ("integration", "nodes")]
+    assert checks.main(["nodes", "-x"]) == 0
+    assert commands[-1] == "-W error -q tests/nodes -x"
+    file = "tests/nodes/test_nodes_kills.py"
+    assert checks.main(["nodes", file]) == 0
+    assert commands[-1] == f"-W error -q {file}"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.3, "12 s"), (400, "6:40")]
 )

@@ -1,13 +1,10 @@
 """`kubectl challenge` as people call it: by kubectl, on the real API server, with real rights."""
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -17,42 +14,13 @@ from controller.cli.connection import Connection
 from controller.cli.errors import CommandError
 from controller.cli.kubeconfig import read
 from controller.cli.resource import Resource
-from hack.bed.cache import REPOSITORY
 from hack.bed.controlplane import ControlPlane, free_port
 from hack.bed.kubeconfig import Kubectl
-from hack.bed.programs import find_kubectl
-from hack.bed.report import Report
 from tests.integration.api.conftest import Client
+from tests.integration.plugin import Plugin
 
 GROUP = "/apis/challenge-controller.io/v1alpha1"
 SYSTEM = "challenge-system"
-
-
-class Plugin:
-    """`kubectl challenge` with a kubeconfig, the plugin's scripts on the PATH."""
-
-    def __init__(self, kubeconfig: Path, cache: Path) -> None:
-        self._program = str(find_kubectl(Report()))
-        path = f"{REPOSITORY / 'hack' / 'plugin'}{os.pathsep}{os.environ['PATH']}"
-        self._env = os.environ | {
-            "PATH": path,
-            "KUBECONFIG": str(kubeconfig),
-            "KUBECACHEDIR": str(cache),
-        }
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        """Call it and go on."""
-        command = [self._program, *words]
-        return subprocess.Popen(
-            command, env=self._env, text=True, stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
-
-    def __call__(self, *words: str, answer: str = "") -> "subprocess.CompletedProcess[str]":
-        """Call it and wait for its end."""
-        with self.start("challenge", *words) as child:
-            output, errors = child.communicate(answer, timeout=60)
-        assert "Traceback" not in errors
-        return subprocess.CompletedProcess(words, child.returncode, output, errors)
 
 
 @pytest.fixture
