@@ -9,10 +9,13 @@ hack/test nodes        tests on a bed of several nodes, slow ones too (-m "not s
 Words after unit, integration or nodes go to pytest; files among them take the place of all tests.
 """
 
+import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
+from typing import IO
 
 from hack.bed.cache import REPOSITORY
 from hack.bed.report import clock_text
@@ -27,6 +30,8 @@ class Stage:
     name: str
     group: str
     command: tuple[str, ...]
+    parts: int = 1
+    """Processes that share the tests out, each with a bed of its own: mostly, a test waits."""
 
 
 STAGES = (
@@ -35,7 +40,7 @@ STAGES = (
     Stage("mypy", "lint", ("mypy", "--no-error-summary")),
     Stage("layers", "lint", ("lint-imports",)),
     Stage("unit tests", "unit", (*PYTEST, "-n", "auto", "tests/unit")),
-    Stage("integration tests", "integration", (*PYTEST, "tests/integration")),
+    Stage("integration tests", "integration", (*PYTEST, "tests/integration"), parts=2),
     Stage("tests on several nodes", "nodes", (*PYTEST, "tests/nodes")),
 )
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
@@ -55,7 +60,7 @@ def main(words: list[str]) -> int:
         wanted = [stage for stage in STAGES if stage.group == group]
     if any((REPOSITORY / word.partition("::")[0]).exists() for word in further):
         # Files or folders that are named take the place of all those of the group.
-        wanted = [replace(stage, command=stage.command[:-1]) for stage in wanted]
+        wanted = [replace(stage, command=stage.command[:-1], parts=1) for stage in wanted]
     results = [(stage, *_run(stage, further)) for stage in wanted]
     print("\nstage                   result     time")
     for stage, code, seconds in results:
@@ -71,16 +76,35 @@ def _quick(stage: Stage) -> Stage:
 
 
 def _run(stage: Stage, further: list[str]) -> tuple[int, float]:
-    print(f"== {stage.name}: {' '.join((*stage.command, *further))}", flush=True)
+    command = (*stage.command, *further)
+    print(f"== {stage.name}: {' '.join(command)}", flush=True)
     started = time.monotonic()
-    child = subprocess.Popen((*stage.command, *further), cwd=REPOSITORY)
-    try:
-        code = child.wait()
-    except KeyboardInterrupt:
-        # The terminal has told pytest too; it is taking its bed down.
-        child.wait()
-        raise
-    return code, time.monotonic() - started
+    with contextlib.ExitStack() as stack:
+        others = []
+        for number in range(2, stage.parts + 1):
+            # What the others say is told after the first has ended, in one piece.
+            said = stack.enter_context(tempfile.TemporaryFile())
+            others.append((_start(command, stage.parts, number, stdout=said), said))
+        first = _start(command, stage.parts, 1)
+        children = [first, *(child for child, _ in others)]
+        try:
+            codes = [child.wait() for child in children]
+        except KeyboardInterrupt:
+            # The terminal has told pytest too; it is taking its beds down.
+            for child in children:
+                child.wait()
+            raise
+        for _, said in others:
+            said.seek(0)
+            print(said.read().decode(errors="replace"), flush=True)
+    return max(codes, key=abs), time.monotonic() - started
+
+
+def _start(
+    command: tuple[str, ...], parts: int, number: int, stdout: IO[bytes] | None = None
+) -> "subprocess.Popen[bytes]":
+    share = (f"--part={number}/{parts}",) if parts > 1 else ()
+    return subprocess.Popen((*command, *share), cwd=REPOSITORY, stdout=stdout)
 
 
 if __name__ == "__main__":
