@@ -17,6 +17,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from controller.addresses import HostAddress, Networks, Resolvers, comma_separated
 from controller.api import image_pattern, values
 from controller.container_settings import ContainerSettings
+from controller.ledger_settings import LedgerSettings
 from controller.manager_settings import ManagerSettings
 from controller.network_settings import NetworkSettings
 from controller.node_settings import NodeSettings
@@ -34,7 +35,7 @@ class SettingsError(Exception):
     """One or more settings are wrong; the text names variable, value and what was expected."""
 
 
-class Settings(ManagerSettings, NodeSettings, NetworkSettings, ContainerSettings):
+class Settings(ManagerSettings, NodeSettings, LedgerSettings, NetworkSettings, ContainerSettings):
     """The controller's settings; each field is also ``CHALLENGE_<NAME>`` and ``--<name>``."""
 
     model_config = SettingsConfigDict(
@@ -168,15 +169,6 @@ class Settings(ManagerSettings, NodeSettings, NetworkSettings, ContainerSettings
     default_volume_size: str = Field(
         "1Gi",
         description="How much an emptyDir on disk may hold that names no sizeLimit, at least 4Ki.",
-    )
-    ledger_wal: bool = Field(
-        True, description="Keep the ledger in SQLite's WAL mode; off on network file systems."
-    )
-    ledger_busy_timeout: Seconds = Field(
-        5.0, description="Longest wait for another process' lock on the ledger, in seconds."
-    )
-    ledger_synchronous: Literal["OFF", "NORMAL", "FULL", "EXTRA"] = Field(
-        "NORMAL", description="SQLite's synchronous level of the ledger."
     )
     metrics_address: HostAddress = Field(
         "127.0.0.1",

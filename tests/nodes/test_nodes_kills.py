@@ -5,6 +5,7 @@ import json
 import os
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -54,20 +55,25 @@ def survive(
     *,
     kills: int,
 ) -> None:
-    """Create instances, kill a pair on some nodes as they come up, and look at all that is left."""
+    """Create instances by shares, kill a pair on a node as each comes up, then look at all."""
     names = [f"i{n:03}" for n in range(number)]
     small = {"limits": {"memory": "32Mi"}}
-    nodes.apply(*(instance(name, container(image, resources=small)) for name in names))
-    for turn, node in enumerate(dice.sample(nodes.fleet.numbers, kills), start=1):
-        up = number * turn // (kills + 1)
-        wait_until_up(nodes, up)
-        # Both are dead before either is back; either may be first.
-        print(f"{up} are up: kill on node {node}")
-        for part in dice.sample(pair, 2):
-            kill(nodes.fleet, part, node)
-        assert len(ready(nodes)) < number, "all have started already: nothing is tested"
-        for part in dice.sample(pair, 2):
-            start(nodes.fleet, part, node)
+    for turn, node in enumerate(dice.sample(nodes.fleet.numbers, kills)):
+        share = names[turn::kills]
+        made = [instance(name, container(image, resources=small)) for name in share]
+        # Aside: the first ones are up before the last ones are created.
+        with ThreadPoolExecutor(1) as aside:
+            created = aside.submit(nodes.apply, *made)
+            wait_until_up(nodes, share, len(share) // 8)
+            # Both are dead before either is back; either may be first.
+            for part in dice.sample(pair, 2):
+                kill(nodes.fleet, part, node)
+            up = ready(nodes)
+            print(f"{len(up)} are up: killed on node {node}")
+            assert {*share} - up, "all have started already: nothing is tested"
+            for part in dice.sample(pair, 2):
+                start(nodes.fleet, part, node)
+            created.result()
         nodes.fleet.heal()
 
     until(lambda: wrong(nodes, names), lambda found: found == [], timeout=PATIENCE)
@@ -79,9 +85,9 @@ def survive(
     nodes.assert_nothing_left()
 
 
-def wait_until_up(nodes: Nodes, number: int) -> None:
-    """Wait until as many instances are Ready."""
-    until(lambda: len(ready(nodes)), lambda n: n >= number, timeout=PATIENCE)
+def wait_until_up(nodes: Nodes, names: list[str], number: int) -> None:
+    """Wait until as many of the instances are Ready."""
+    until(lambda: len(ready(nodes) & {*names}), lambda n: n >= number, timeout=PATIENCE)
 
 
 def kill(fleet: Fleet, part: str, node: int) -> None:

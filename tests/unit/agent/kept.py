@@ -87,3 +87,9 @@ class Kept:
         """A condition of the status, which is written if it is due."""
         (found,) = [c for c in (await self.status()).conditions if c.type == kind]
         return found
+
+
+def hold(kept: Kept, uid: str, ports: int) -> dict[str, int]:
+    """Have an instance hold so many ports."""
+    names = [f"p{number}" for number in range(ports)]
+    return kept.world.services.ledger.reserve(uid, names, namespace="team", name=uid, now=0)
