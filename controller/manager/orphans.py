@@ -108,7 +108,9 @@ class Orphans:
             return True
         except Conflict:
             return False
-        logger.warning("Released %s, which nobody else would: its node is gone", key(body))
+        logger.warning(
+            "Released %s, which nobody else would: it has no node, or one that is gone", key(body)
+        )
         await asyncio.sleep(PACE)
         return True
 
