@@ -38,9 +38,9 @@ class ManagerSettings(BaseSettings):
         "namespaces; more of them wait. 0 for no limit; instances without a user have none.",
     )
     memory_overcommit: float = Field(
-        1.0,
+        4.0,
         gt=0,
         le=100,
-        description="How many times its memory a node may promise to instances, by their "
-        "containers' limits.",
+        description="How many times its memory a node may promise to instances, by the memory "
+        "limits that their templates name: challenges rarely use what they may.",
     )

@@ -91,7 +91,7 @@ class NodeResources(Model):
     memory: Bytes | None = None
     """Bytes of memory. The capacity is the engine's machine's; allocatable is no more than the
     limit of the cgroup that all instances are in (CHALLENGE_CGROUP_PARENT); allocated is the sum of
-    the containers' limits, CHALLENGE_DEFAULT_MEMORY for one that names none. How far the sum may go
+    the containers' limits, as far as templates name them. How far the sum may go
     beyond allocatable is the manager's to decide (CHALLENGE_MEMORY_OVERCOMMIT)."""
 
 

@@ -22,7 +22,8 @@ MEBIBYTE = 2**20
 class MemoryRule:
     """How memory is promised: bytes of a container without a limit, and times what a node has."""
 
-    default: int = 512 * MEBIBYTE
+    default: int = 0
+    """One that names no limit promises itself none: what it is held to only keeps it in bounds."""
     overcommit: float = 1.0
 
 

@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from controller.api.instance import ChallengeInstance
-from controller.api.values import parse_memory
 from controller.cluster import operator
 from controller.cluster.client import (
     CHALLENGES,
@@ -105,7 +104,7 @@ class _Manager:
         self.recorder = Recorder(
             cluster, "challenge-manager", is_busy=lambda: self._scheduler.is_busy()
         )
-        memory = MemoryRule(parse_memory(settings.default_memory), settings.memory_overcommit)
+        memory = MemoryRule(overcommit=settings.memory_overcommit)
         self._pending, self._assignments = Pending(), Assignments(memory)
         self._challenges = Challenges(cluster, settings.namespaces)
         self._nodes = Nodes(

@@ -44,10 +44,9 @@ async def reserve(work: Work) -> Result:
 
 
 def _memory(work: Work) -> int:
-    """The most that the instance's containers may use, in bytes."""
-    default = work.services.settings.default_memory
-    limits = [container.resources.limits for container in work.template.containers]
-    return sum(parse_memory(limit.memory or default) for limit in limits)
+    """What the limits promise that the instance's containers name, in bytes."""
+    limits = (container.resources.limits.memory for container in work.template.containers)
+    return sum(parse_memory(limit) for limit in limits if limit is not None)
 
 
 def show(work: Work, ports: dict[str, int]) -> None:

@@ -10,11 +10,13 @@ Words after unit, integration or nodes go to pytest; files among them take the p
 """
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import IO
 
 from hack.bed.cache import REPOSITORY
@@ -46,6 +48,14 @@ STAGES = (
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
 TESTS = ("unit", "integration", "nodes")
 QUICK = ("-m", "not slow")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def main(words: list[str]) -> int:
@@ -89,8 +99,11 @@ def _run(stage: Stage, further: list[str]) -> tuple[int, float]:
         children = [first, *(child for child, _ in others)]
         try:
             codes = [child.wait() for child in children]
-        except KeyboardInterrupt:
-            # The terminal has told pytest too; it is taking its beds down.
+        except KeyboardInterrupt as interrupt:
+            # A terminal has told pytest too, which is taking its beds down; who kills us has not.
+            for child in children:
+                if isinstance(interrupt, Terminated):
+                    child.terminate()
             for child in children:
                 child.wait()
             raise
@@ -108,6 +121,7 @@ def _start(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

@@ -78,7 +78,7 @@ async def test_promised_memory_is_the_sum_of_limits_until_the_ports_are_given_ba
     limited["containers"][1]["resources"] = {"limits": {"cpu": "1"}}
     work = kept.world.work({"template": limited})
     await reserve.reserve(work)
-    assert kept.world.services.memory == {UID: (64 + 512 + 512) * MIB}
+    assert kept.world.services.memory == {UID: 64 * MIB}
     await teardown.free(kept.world.services, UID)
     assert kept.world.services.memory == {}
 

@@ -80,7 +80,7 @@ def test_a_larger_gate_takes_more_of_what_is_to_be_launched() -> None:
         (node_body("a", ready="False", reason="DockerUnavailable"), {}, "DockerUnavailable"),
         (node_body("a", instances=0), {}, "1 full"),
         (node_body("a", maxInstances=0), {}, "1 full"),
-        (node_body("a", memory=2**29 - 1), {}, "1 out of memory"),
+        (node_body("a", memory=2**29 - 1), {"memory": "512Mi"}, "1 out of memory"),
         (node_body("a"), {"nodeName": "z"}, "1 not the one in nodeName"),
         (node_body("a"), {"nodeSelector": {"gpu": "yes"}}, "1 not matching nodeSelector"),
         (
@@ -143,8 +143,9 @@ def test_memory_is_what_limits_promise_times_the_overcommit() -> None:
     assert chosen(among, half, memory="1025Mi") != "a"
 
 
-def test_a_container_without_a_limit_counts_with_the_default() -> None:
+def test_a_container_without_a_limit_counts_with_the_rules_default_which_is_nothing() -> None:
     among = nodes(node_body("a", memory=GIB))
+    assert chosen(among, Assignments(MemoryRule(overcommit=0.001))) == "a"
     assert chosen(among, Assignments(MemoryRule(default=GIB))) == "a"
     assert chosen(among, Assignments(MemoryRule(default=GIB + 1))) != "a"
     two = template(memory="100Mi")
