@@ -141,7 +141,11 @@ def test_no_more_instances_than_the_operator_wants(world: World, echo_image: str
 
 
 def test_kubectl_tells_at_a_glance_what_a_node_is_up_to(world: World, echo_image: str) -> None:
-    pair = [container(echo_image, "front"), container(echo_image, "back", ports=[])]
+    half = {"limits": {"memory": "512Mi"}}
+    pair = [
+        container(echo_image, "front", resources=half),
+        container(echo_image, "back", ports=[], resources=half),
+    ]
     world.apply(instance("pair", *pair))
     world.wait("Ready", "pair")
     tune(world, {"maxInstances": 1, "portRange": "20000-20001", "unschedulable": True})
