@@ -15,8 +15,6 @@ from controller.api.instance import ChallengeInstance
 from controller.api.template import published_ports
 from controller.api.values import parse_memory
 
-MEBIBYTE = 2**20
-
 
 @dataclass(frozen=True)
 class MemoryRule:

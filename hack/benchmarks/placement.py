@@ -7,7 +7,6 @@ statuses written once more by raw PATCHes, as many at a time, with no manager to
 
 import asyncio
 import csv
-import os
 import time
 import urllib.request
 from collections import Counter
@@ -20,11 +19,8 @@ import click
 
 from controller.cluster.client import EVENTS, INSTANCES, Cluster, Object
 from hack.bed.bed import Bed
-from hack.bed.cache import temporary_folder
 from hack.bed.controlplane import free_port
 from hack.bed.processes import Process
-from hack.bed.report import Report
-from hack.bed.sweep import remove_orphans
 from hack.benchmarks import machine, programs, simulated
 from hack.benchmarks.goals import Goal, tell
 
@@ -55,16 +51,9 @@ class Figures:
 
 def run(folder: Path, *, instances: int, nodes: int) -> bool:
     """Measure, print, write `placement.csv`; True when every goal is met."""
-    report = Report()
-    remove_orphans(report)
-    name = f"bench-{os.getpid()}"
-    bed = Bed.create(name, temporary_folder() / name, report, temporary=True)
     click.echo(f"{machine.describe()}\n{instances} instances, {nodes} simulated nodes")
-    try:
-        bed.start_control_plane()
+    with simulated.control_plane() as bed:
         found = asyncio.run(_measure(bed, instances, nodes))
-    finally:
-        bed.down()
     _write_csv(folder / "placement.csv", found)
     click.echo(_table(found))
     return tell(goals(found), [folder / "placement.csv"])

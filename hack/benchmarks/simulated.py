@@ -6,8 +6,9 @@ Lease is renewed. Nothing is ever launched.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -23,13 +24,31 @@ from controller.cluster.client import (
 )
 from controller.cluster.lease import micro_time
 from controller.manager.scheduler import PARALLEL
+from hack.bed.bed import Bed
+from hack.bed.cache import temporary_folder
 from hack.bed.cluster import NAMESPACE
+from hack.bed.report import Report
+from hack.bed.sweep import remove_orphans
 
 RENEWAL = 10.0
 """Seconds between two renewals of a Lease, as an agent's."""
 CHALLENGE_COUNT = 20
 USERS = 500
 TEAM = "default"
+
+
+@contextmanager
+def control_plane() -> Iterator[Bed]:
+    """A bed with a control plane and no engine, taken down at the end."""
+    report = Report()
+    remove_orphans(report)
+    name = f"bench-{os.getpid()}"
+    bed = Bed.create(name, temporary_folder() / name, report, temporary=True)
+    try:
+        bed.start_control_plane()
+        yield bed
+    finally:
+        bed.down()
 
 
 def node_name(number: int) -> str:

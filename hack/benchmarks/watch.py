@@ -8,7 +8,6 @@ instance is there from the start and changes once.
 import asyncio
 import csv
 import json
-import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +17,7 @@ import click
 
 from controller.cluster.client import INSTANCES, MERGE_PATCH, Cluster
 from hack.bed.bed import Bed
-from hack.bed.cache import temporary_folder
 from hack.bed.processes import Process
-from hack.bed.report import Report
-from hack.bed.sweep import remove_orphans
 from hack.benchmarks import machine, programs, simulated
 from hack.benchmarks.goals import Goal, tell
 
@@ -44,16 +40,9 @@ class Cost:
 
 def run(folder: Path, *, instances: int, nodes: int) -> bool:
     """Measure, print, write `watch.csv`; True when every goal is met."""
-    report = Report()
-    remove_orphans(report)
-    name = f"bench-{os.getpid()}"
-    bed = Bed.create(name, temporary_folder() / name, report, temporary=True)
     click.echo(f"{machine.describe()}\n{instances} instances, {nodes} simulated nodes")
-    try:
-        bed.start_control_plane()
+    with simulated.control_plane() as bed:
         costs = asyncio.run(_measure(bed, instances, nodes))
-    finally:
-        bed.down()
     _write_csv(folder / "watch.csv", costs)
     click.echo(f"\n{'filtered by':<12}{'events':>8}{'KiB':>10}{'CPU s':>8}{'MiB':>7}")
     for cost in costs:
