@@ -5,8 +5,10 @@ hack/test lint         style, types, layers
 hack/test unit         tests that need neither Docker nor an API server
 hack/test integration  tests on a bed of one node
 hack/test nodes        tests on a bed of several nodes, slow ones too (-m "not slow": without)
+hack/test faults       tests that break everything in turn on a bed of one node, slow ones too
 
-Words after unit, integration or nodes go to pytest; files among them take the place of all tests.
+Words after unit, integration, nodes or faults go to pytest; files among them take the place of all
+tests.
 """
 
 import contextlib
@@ -44,9 +46,10 @@ STAGES = (
     Stage("unit tests", "unit", (*PYTEST, "-n", "auto", "tests/unit")),
     Stage("integration tests", "integration", (*PYTEST, "tests/integration"), parts=2),
     Stage("tests on several nodes", "nodes", (*PYTEST, "tests/nodes")),
+    Stage("tests with faults", "faults", (*PYTEST, "tests/faults"), parts=2),
 )
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
-TESTS = ("unit", "integration", "nodes")
+TESTS = ("unit", "integration", "nodes", "faults")
 QUICK = ("-m", "not slow")
 
 

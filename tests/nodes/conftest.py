@@ -4,9 +4,7 @@ One bed serves the whole run, and one fleet of controllers; what a test breaks i
 """
 
 import os
-import signal
 from collections.abc import Iterator
-from types import FrameType
 
 import pytest
 
@@ -28,15 +26,6 @@ TIMERS = {
 }
 """Short ones, in seconds: a node that falls silent counts as lost after 6, its instances move
 after 8."""
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Have SIGTERM end the run as Ctrl-C does, with all fixtures torn down."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 @pytest.fixture(scope="session")

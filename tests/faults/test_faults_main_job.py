@@ -1,41 +1,12 @@
 """What organisers will meet: no engine, no API server, no ports, and everything killed at once."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.kubeconfig import Kubectl
-from hack.bed.running import RunningController
+from tests.faults.worlds import QUICK, Start, Worlds
 from tests.integration.world import World, container, instance, until
-
-Start = Callable[..., RunningController]
-Worlds = Callable[..., World]
-
-QUICK = {"BACKOFF_INITIAL": "0.2", "BACKOFF_MAXIMUM": "2", "MANAGER_LEASE_DURATION": "2"}
-
-
-@pytest.fixture
-def begin(
-    bed: Bed, kubectl: Kubectl, namespace: str, controller: Start, echo_image: str
-) -> Iterator[Worlds]:
-    """`begin(NAME="value")` starts a controller with these settings and gives the world with it."""
-    worlds: list[World] = []
-
-    def start(**settings: str) -> World:
-        running = controller(**(QUICK | settings))
-        world = World(bed, kubectl, namespace, running)
-        worlds.append(world)
-        return world
-
-    yield start
-    worlds[-1].tell()
-    if worlds[-1].controller.alive():
-        worlds[-1].delete()
-        worlds[-1].assert_nothing_left()
-    for world in worlds:
-        assert "Traceback" not in world.controller.logs()
 
 
 def ready_node(world: World) -> None:
