@@ -269,7 +269,7 @@ def test_a_part_without_a_log_is_told_of_those_with_one() -> None:
 def test_checks_refuse_unknown_stages(capsys: pytest.CaptureFixture[str]) -> None:
     assert checks.main(["everything"]) == 2
     assert checks.main(["lint", "-x"]) == 2
-    assert "usage: hack/test [lint|unit|integration|nodes]" in capsys.readouterr().err
+    assert "usage: hack/test [lint|unit|integration|nodes|faults]" in capsys.readouterr().err
 
 
 def test_slow_tests_are_for_those_who_ask_for_their_group(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +281,8 @@ def test_slow_tests_are_for_those_who_ask_for_their_group(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(checks, "_run", run)
     assert checks.main([]) == 0
-    assert commands[-2:] == [f"-W error -q -m not slow tests/{n}" for n in ("integration", "nodes")]
+    wanted = [f"-W error -q -m not slow tests/{n}" for n in ("integration", "nodes", "faults")]
+    assert commands[-3:] == wanted
     assert checks.main(["nodes", "-x"]) == 0
     assert commands[-1] == "-W error -q tests/nodes -x"
     file = "tests/nodes/test_nodes_kills.py"
