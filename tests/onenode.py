@@ -14,6 +14,7 @@ import pytest
 from hack.bed.bed import Bed
 from hack.bed.cache import temporary_folder
 from hack.bed.cluster import PLURALS
+from hack.bed.controllers import PROGRAM
 from hack.bed.controlplane import ControlPlane
 from hack.bed.foreign import remove_from_engine
 from hack.bed.kubeconfig import Kubectl
@@ -105,9 +106,10 @@ def controller(bed: Bed) -> Iterator[StartController]:
     """
     started: list[RunningController] = []
 
-    def start(role: str = "all", **settings: str) -> RunningController:
+    def start(role: str = "all", *, module: str = PROGRAM, **settings: str) -> RunningController:
         env: Mapping[str, str] = {f"CHALLENGE_{key}": value for key, value in settings.items()}
-        running = RunningController.start(bed, f"test-{uuid.uuid4().hex[:8]}", role=role, env=env)
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        running = RunningController.start(bed, name, role=role, env=env, module=module)
         started.append(running)
         return running
 

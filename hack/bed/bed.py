@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hack.bed import accounts, cluster, network
 from hack.bed.cache import locked
-from hack.bed.controllers import is_serving, spawn_controller
+from hack.bed.controllers import PROGRAM, is_serving, spawn_controller
 from hack.bed.controlplane import ControlPlane, ControlPlaneState
 from hack.bed.engine import Engine, EngineState, foreign_engine, own_engine
 from hack.bed.errors import BedError
@@ -229,8 +229,11 @@ class Bed:
         role: str = "all",
         number: int | None = 1,
         env: Mapping[str, str] | None = None,
+        module: str = PROGRAM,
     ) -> Process:
         """Start a role of `challenge-controller`; `env` wins over the bed's settings.
+
+        `module` is one that does the same as the product's own, and something to it, in its place.
 
         `number` is its node; None is this machine itself, which is where a manager may run. What
         was started under the same name before, if anything, has left its state to this one.
@@ -240,7 +243,9 @@ class Bed:
         if self.state.control_plane is not None and role in accounts.ROLES:
             place = node.name if node else ""
             kubeconfig = accounts.of_role(self.control_plane, self.kubectl, role, name, place)
-        process = spawn_controller(self.state, node, kubeconfig, name, role, env or {})
+        process = spawn_controller(
+            self.state, node, kubeconfig, name, role, env or {}, module=module
+        )
         self.state.controllers[name] = process
         self.state.save()
         return process

@@ -16,6 +16,8 @@ from hack.bed.processes import Process, spawn
 from hack.bed.state import BedState, NodeState
 
 MANAGER_LEASE = "challenge-manager"
+PROGRAM = "controller"
+"""The module that is `challenge-controller`."""
 
 
 def spawn_controller(
@@ -25,6 +27,8 @@ def spawn_controller(
     name: str,
     role: str,
     env: Mapping[str, str],
+    *,
+    module: str = PROGRAM,
 ) -> Process:
     """Start a role of `challenge-controller` on a node, or on this machine when there is none.
 
@@ -34,7 +38,7 @@ def spawn_controller(
     Path(settings["CHALLENGE_STATE_DIR"]).mkdir(parents=True, exist_ok=True, mode=0o700)
     return spawn(
         name,
-        [sys.executable, "-m", "controller", role],
+        [sys.executable, "-m", module, role],
         log=state.folder / "logs" / f"{name}.log",
         env={
             "PATH": PATH,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from hack.bed import network
 from hack.bed.bed import Bed
+from hack.bed.controllers import PROGRAM
 from hack.bed.errors import BedError
 from hack.bed.foreign import PORTS
 from hack.bed.network import NetworkState
@@ -33,8 +34,11 @@ def start_nodes(bed: Bed, count: int) -> None:
 class Fleet:
     """The nodes of a bed with their agents and managers, by name; `env` is for all of these."""
 
-    def __init__(self, bed: Bed, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, bed: Bed, env: Mapping[str, str] | None = None, *, module: str = PROGRAM
+    ) -> None:
         self.bed = bed
+        self._module = module
         self.controllers: dict[str, RunningController] = {}
         self._env = dict(env or {})
 
@@ -118,7 +122,9 @@ class Fleet:
         if known is not None and known.alive():
             raise BedError(f"{name} runs already; stop or kill it, or name another")
         settings = self._env | dict(env or {})
-        started = RunningController.start(self.bed, name, role=role, number=number, env=settings)
+        started = RunningController.start(
+            self.bed, name, role=role, number=number, env=settings, module=self._module
+        )
         self.controllers[name] = started
         return started
 

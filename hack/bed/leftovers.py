@@ -26,8 +26,9 @@ def processes_of_folder(folder: Path) -> list[Process]:
     for pid in every_pid():
         words = command_line(pid)
         # Somebody may read a log of the bed with `less`: only a bed's own programs are ended.
-        if words[1:3] == ["-m", "controller"]:
-            is_ours = f"={folder}/" in _environment(pid)
+        if words[1:2] == ["-m"]:
+            environment = _environment(pid)
+            is_ours = "CHALLENGE_STATE_DIR=" in environment and f"={folder}/" in environment
         else:
             is_ours = bool(PROGRAMS.match(Path(words[0]).name if words else "")) and any(
                 f"{folder}/" in word for word in words

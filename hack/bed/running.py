@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hack.bed.bed import Bed
+from hack.bed.controllers import PROGRAM
 from hack.bed.processes import Process
 
 
@@ -19,6 +20,7 @@ class RunningController:
     role: str = "all"
     number: int | None = 1
     env: Mapping[str, str] = field(default_factory=dict)
+    module: str = PROGRAM
 
     @classmethod
     def start(
@@ -29,13 +31,14 @@ class RunningController:
         role: str = "all",
         number: int | None = 1,
         env: Mapping[str, str] | None = None,
+        module: str = PROGRAM,
     ) -> "RunningController":
         """Start one on a node, or on this machine (None).
 
         `name` also names its log and, unless `env` says otherwise, its state.
         """
-        process = bed.start_controller(name, role=role, number=number, env=env)
-        return cls(bed, name, process, role, number, env or {})
+        process = bed.start_controller(name, role=role, number=number, env=env, module=module)
+        return cls(bed, name, process, role, number, env or {}, module)
 
     @property
     def state_dir(self) -> Path:
@@ -79,5 +82,5 @@ class RunningController:
         if env is not None:
             self.env = env
         self.process = self.bed.start_controller(
-            self.name, role=self.role, number=self.number, env=self.env
+            self.name, role=self.role, number=self.number, env=self.env, module=self.module
         )
