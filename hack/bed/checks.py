@@ -11,31 +11,17 @@ Words after unit, integration, nodes or faults go to pytest; files among them ta
 tests.
 """
 
-import contextlib
 import signal
-import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
-from typing import IO
 
+from hack.bed import stages
 from hack.bed.cache import REPOSITORY
 from hack.bed.report import clock_text
+from hack.bed.stages import Stage, Terminated
 
 PYTEST = (sys.executable, "-m", "pytest", "-W", "error", "-q")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One check: its name, the group it belongs to, and the command that does it."""
-
-    name: str
-    group: str
-    command: tuple[str, ...]
-    parts: int = 1
-    """Processes that share the tests out, each with a bed of its own: mostly, a test waits."""
 
 
 STAGES = (
@@ -45,16 +31,12 @@ STAGES = (
     Stage("layers", "lint", ("lint-imports",)),
     Stage("unit tests", "unit", (*PYTEST, "-n", "auto", "tests/unit")),
     Stage("integration tests", "integration", (*PYTEST, "tests/integration"), parts=2),
-    Stage("tests on several nodes", "nodes", (*PYTEST, "tests/nodes")),
+    Stage("tests on several nodes", "nodes", (*PYTEST, "tests/nodes"), parts=1),
     Stage("tests with faults", "faults", (*PYTEST, "tests/faults"), parts=2),
 )
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
 TESTS = ("unit", "integration", "nodes", "faults")
 QUICK = ("-m", "not slow")
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM has come."""
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -73,54 +55,19 @@ def main(words: list[str]) -> int:
         wanted = [stage for stage in STAGES if stage.group == group]
     if any((REPOSITORY / word.partition("::")[0]).exists() for word in further):
         # Files or folders that are named take the place of all those of the group.
-        wanted = [replace(stage, command=stage.command[:-1], parts=1) for stage in wanted]
-    results = [(stage, *_run(stage, further)) for stage in wanted]
+        wanted = [replace(stage, command=stage.command[:-1], parts=0) for stage in wanted]
+    results = stages.run(wanted, further)
     print("\nstage                   result     time")
-    for stage, code, seconds in results:
-        result = "ok" if code == 0 else f"failed ({code})"
-        print(f"{stage.name:<23} {result:<10} {clock_text(seconds)}")
-    return 0 if all(code == 0 for _, code, _ in results) else 1
+    for each in results:
+        said = "ok" if each.code == 0 else f"failed ({each.code})"
+        print(f"{each.stage.name:<23} {said:<10} {clock_text(each.seconds)}")
+    return 0 if all(each.code == 0 for each in results) else 1
 
 
 def _quick(stage: Stage) -> Stage:
     """The tests of a stage without those that are marked as slow."""
     *command, folder = stage.command
     return replace(stage, command=(*command, *QUICK, folder))
-
-
-def _run(stage: Stage, further: list[str]) -> tuple[int, float]:
-    command = (*stage.command, *further)
-    print(f"== {stage.name}: {' '.join(command)}", flush=True)
-    started = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        others = []
-        for number in range(2, stage.parts + 1):
-            # What the others say is told after the first has ended, in one piece.
-            said = stack.enter_context(tempfile.TemporaryFile())
-            others.append((_start(command, stage.parts, number, stdout=said), said))
-        first = _start(command, stage.parts, 1)
-        children = [first, *(child for child, _ in others)]
-        try:
-            codes = [child.wait() for child in children]
-        except KeyboardInterrupt as interrupt:
-            # A terminal has told pytest too, which is taking its beds down; who kills us has not.
-            for child in children:
-                if isinstance(interrupt, Terminated):
-                    child.terminate()
-            for child in children:
-                child.wait()
-            raise
-        for _, said in others:
-            said.seek(0)
-            print(said.read().decode(errors="replace"), flush=True)
-    return max(codes, key=abs), time.monotonic() - started
-
-
-def _start(
-    command: tuple[str, ...], parts: int, number: int, stdout: IO[bytes] | None = None
-) -> "subprocess.Popen[bytes]":
-    share = (f"--part={number}/{parts}",) if parts > 1 else ()
-    return subprocess.Popen((*command, *share), cwd=REPOSITORY, stdout=stdout)
 
 
 if __name__ == "__main__":

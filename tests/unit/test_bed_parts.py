@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from hack.bed import checks, dev, foreign, golang, programs
+from hack.bed import checks, dev, foreign, golang, programs, stages
 from hack.bed.bed import Bed
 from hack.bed.cache import cache_folder, state_folder
 from hack.bed.certificates import Authority
@@ -19,6 +19,7 @@ from hack.bed.errors import BedError
 from hack.bed.golang import Build
 from hack.bed.network import SUBNETS, NetworkState
 from hack.bed.report import Report, clock_text
+from hack.bed.stages import Result, Stage
 from hack.bed.state import BedState, every_bed, load_state
 from hack.bed.traces import Traces
 
@@ -275,11 +276,11 @@ def test_checks_refuse_unknown_stages(capsys: pytest.CaptureFixture[str]) -> Non
 def test_slow_tests_are_for_those_who_ask_for_their_group(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[str] = []
 
-    def run(stage: checks.Stage, further: list[str]) -> tuple[int, float]:
-        commands.append(" ".join((*stage.command[3:], *further)))
-        return 0, 0.0
+    def run(wanted: list[Stage], further: list[str]) -> list[Result]:
+        commands.extend(" ".join((*stage.command[3:], *further)) for stage in wanted)
+        return [Result(stage, 0, 0.0) for stage in wanted]
 
-    monkeypatch.setattr(checks, "_run", run)
+    monkeypatch.setattr(stages, "run", run)
     assert checks.main([]) == 0
     wanted = [f"-W error -q -m not slow tests/{n}" for n in ("integration", "nodes", "faults")]
     assert commands[-3:] == wanted
@@ -288,6 +289,36 @@ def test_slow_tests_are_for_those_who_ask_for_their_group(monkeypatch: pytest.Mo
     file = "tests/nodes/test_nodes_kills.py"
     assert checks.main(["nodes", file]) == 0
     assert commands[-1] == f"-W error -q {file}"
+
+
+def test_stages_that_share_the_machine_run_at_once_and_each_says_how_it_ended(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each of the two ends when it has met the other."""
+    (tmp_path / "tmp").mkdir()
+    meet = "touch {0}/{1}; until test -e {0}/{2}; do sleep 0.01; done; echo {1} met; exit {3}"
+    sides = (("a", "b", 0), ("b", "a", 3))
+    wanted = [
+        Stage(me, me, ("sh", "-c", meet.format(tmp_path, me, other, code)), parts=1)
+        for me, other, code in sides
+    ]
+    alone = Stage("alone", "alone", ("sh", "-c", f"test ! -e {tmp_path}/a"))
+    results = stages.run([*wanted, alone])
+    assert [(each.stage.name, each.code) for each in results] == [("alone", 0), ("a", 0), ("b", 3)]
+    said = capsys.readouterr().out
+    assert "a met" in said
+    assert "b met" in said
+
+
+def test_shares_of_a_stage_are_told_which_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    stage = Stage("echo", "echo", ("echo", "share"), parts=2)
+    (result,) = stages.run([stage], ["-x"])
+    assert result.code == 0
+    said = capsys.readouterr().out.splitlines()
+    assert {"share -x --part=1/2", "share -x --part=2/2"} <= set(said)
 
 
 @pytest.mark.parametrize(
