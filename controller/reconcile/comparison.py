@@ -134,19 +134,26 @@ def wanted_containers(read: Object) -> list[str]:
     return [str(container["name"]) for container in template.get("containers") or []]
 
 
-def wrong_rows(rows: Mapping[str, Row], found: Mapping[str, Row], here: Iterable[str]) -> set[str]:
+def running(containers: Mapping[str, Iterable[ContainerState]]) -> set[str]:
+    """The uids of which a container runs or is paused, and is bound to its ports."""
+    return {uid for uid, found in containers.items() if any(state.state in UP for state in found)}
+
+
+def wrong_rows(
+    rows: Mapping[str, Row], found: Mapping[str, Row], running: Iterable[str]
+) -> set[str]:
     """The rows that stand in the way of what runs: uids.
 
     ``found`` are the rows that the containers call for, of instances whose own the ledger has
-    lost, or has wrong; ``here`` the uids that have containers. A port is bound by one container,
-    so another row that has it is of an instance that has not.
+    lost, or has wrong; ``running`` the uids of which something runs. A port is bound by one
+    container, so another row that has it is of an instance that is not bound to it.
     """
     ports = {port: uid for uid, row in found.items() for port in row.ports.values()}
-    present = set(here)
+    bound = set(running)
     others = {
         uid
         for uid, row in rows.items()
-        if uid not in present and any(ports.get(port, uid) != uid for port in row.ports.values())
+        if uid not in bound and any(ports.get(port, uid) != uid for port in row.ports.values())
     }
     return others | (found.keys() & rows.keys())
 

@@ -35,7 +35,8 @@ async def reconcile(services: Services) -> None:
     if is_new and seen.containers and not seen.containers.keys() & seen.objects.keys():
         raise NothingMatches(_nothing_matches(services, sum(map(len, seen.containers.values()))))
     found = await _wrongly_booked(services, seen)
-    wrong = comparison.wrong_rows(seen.rows, found, seen.containers)
+    running = comparison.running(seen.containers)
+    wrong = comparison.wrong_rows(seen.rows, found, running)
     now = milliseconds(services.clock.now())
     begun_before = now - round(services.settings.launch_grace * 1000)
     plan = comparison.compare(seen, begun_before=begun_before, busy=lambda _uid: False)
