@@ -28,7 +28,7 @@ class Things:
 @contextmanager
 def ledger(world: World) -> Iterator[Ledger]:
     """The node's ledger, to be written beside the agent or while that is down."""
-    with Ledger.open(world.state_dir / "ledger.db", None) as opened:
+    with Ledger.open(world.state_dir / "ledger.db", None, wal=None) as opened:
         yield opened
 
 
