@@ -38,6 +38,7 @@ def put(
         conditions.DOCKER_REACHABLE: _healthy(problem, reasons.DOCKER_UNAVAILABLE),
         conditions.FIREWALL_READY: _firewall(services),
         conditions.LEDGER_HEALTHY: _healthy(ledger, reasons.LEDGER_UNAVAILABLE),
+        conditions.RECONCILED: _reconciled(services),
         conditions.PORT_PRESSURE: _ports(status),
         conditions.NETWORK_PRESSURE: _networks(status),
         conditions.DISK_PRESSURE: _pressure(short),
@@ -82,6 +83,14 @@ def _ready(node: ChallengeNode, services: Services, problem: str) -> Said:
 
 def _healthy(problem: str, reason: str) -> Said:
     return Said(not problem, reason if problem else reasons.AVAILABLE, problem)
+
+
+def _reconciled(services: Services) -> Said:
+    """Whether what the agent found when it started was put right, and what it was."""
+    if services.findings.is_over:
+        return Said(True, reasons.RECONCILED, services.findings.told)
+    message = "Ledger, engine and API server are being compared; nothing is launched before"
+    return Said(False, reasons.STARTING_UP, message)
 
 
 def _firewall(services: Services) -> Said:

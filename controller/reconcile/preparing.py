@@ -33,7 +33,7 @@ async def keep_preparing(services: Services) -> None:
     while True:
         await asyncio.sleep(PERIOD)
         try:
-            if not known and not services.engine_problem:
+            if not known and services.started and not services.engine_problem:
                 await collect(services)  # an earlier process may have made some
                 known = True
             while known and await prepare(services):
@@ -51,7 +51,9 @@ async def prepare(services: Services) -> bool:
     own, slots = services.own_networks, services.gate
     if own.prepared >= services.settings.prepared_networks:
         return False
-    if services.engine_problem or services.unsafe or slots.waiting or slots.held:
+    if services.engine_problem or services.unsafe or not services.started:
+        return False
+    if slots.waiting or slots.held:
         return False
     try:
         return slots.request(NOBODY, gate.Work.LAUNCH) and await _make(services)
