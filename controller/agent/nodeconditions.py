@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 from controller.agent.resources import is_low
 from controller.api import conditions, reasons
 from controller.api.node import ChallengeNode, NodeStatus
+from controller.ledger import Ledger
 from controller.reconcile.services import Services
 
 PRESSURES: Final = {
@@ -32,12 +33,11 @@ def put(
     others; both are empty when there is nothing to say.
     """
     problem = services.engine_problem or services.gate.hanging
-    ledger = services.ledger.problem
     said = {
         conditions.READY: _ready(node, services, problem),
         conditions.DOCKER_REACHABLE: _healthy(problem, reasons.DOCKER_UNAVAILABLE),
         conditions.FIREWALL_READY: _firewall(services),
-        conditions.LEDGER_HEALTHY: _healthy(ledger, reasons.LEDGER_UNAVAILABLE),
+        conditions.LEDGER_HEALTHY: _ledger(services.ledger),
         conditions.PORT_PRESSURE: _ports(status),
         conditions.NETWORK_PRESSURE: _networks(status),
         conditions.DISK_PRESSURE: _pressure(short),
@@ -78,6 +78,13 @@ def _ready(node: ChallengeNode, services: Services, problem: str) -> Said:
     if node.spec.unschedulable:
         return Said(True, reasons.CORDONED, "It gets no new instances")
     return Said(True, reasons.READY, "")
+
+
+def _ledger(ledger: Ledger) -> Said:
+    if not ledger.problem and ledger.needs_restore:
+        why = f"{ledger.path} is new: it is being filled with what runs here"
+        return Said(False, reasons.LEDGER_REBUILDING, why)
+    return _healthy(ledger.problem, reasons.LEDGER_UNAVAILABLE)
 
 
 def _healthy(problem: str, reason: str) -> Said:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from controller.agent import fencing, handlers, overdue, ownnode, parts, resync
+from controller.agent import bookkeeper, fencing, handlers, overdue, ownnode, parts, resync
 from controller.agent.address import towards
 from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm, holder
@@ -30,7 +30,7 @@ from controller.cluster.errors import ApiError, ApiUnavailable
 from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
 from controller.cluster.tasks import cancel, first_ended, together, until_done
-from controller.ledger import Ledger, LedgerUnavailable
+from controller.ledger import Ledger, LedgerLost, LedgerUnavailable
 from controller.reconcile import preparing, startup, volumelimits
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 CALLS: Final = 80
 """Calls to the engine at a time: the largest gate, 64, and some that must not wait for it."""
+LOOKING: Final = (ApiError, RuntimeFault, LedgerUnavailable)
+"""What a look at everything may meet, and is made again after."""
 STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
@@ -61,8 +63,29 @@ async def run(
 ) -> None:
     """Serve one node until cancelled; ``registry`` is where its metrics go.
 
-    Raises AlreadyRunning, IdentityMismatch, LedgerError: what an operator must put right.
+    Begins anew when the ledger was lost. Raises AlreadyRunning, IdentityMismatch, LedgerError: what
+    an operator must put right.
     """
+    metrics, about = LaunchMetrics(registry), NodeMetrics(registry)
+    engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
+    try:  # it is kept: it knows which calls it has not answered
+        while True:
+            try:
+                await _keep_one_ledger(settings, cluster, engine, metrics, about)
+            except LedgerLost as lost:
+                logger.error("%s. Beginning anew: it is rebuilt from what runs", lost)
+    finally:
+        await engine.close()
+
+
+async def _keep_one_ledger(
+    settings: Settings,
+    cluster: Cluster,
+    engine: Engine,
+    metrics: LaunchMetrics,
+    about: NodeMetrics,
+) -> None:
+    """Serve one node with one ledger; raises LedgerLost as well."""
     async with AsyncExitStack() as stack:
         settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = HostLock(settings.state_dir / "agent.lock")
@@ -73,10 +96,6 @@ async def run(
         await confirm(ledger, "cluster", cluster_uid)
         await confirm(ledger, "node", settings.node_name)
         await confirm(ledger, "installation", settings.installation)
-        engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
-        stack.push_async_callback(engine.close)
-        metrics = LaunchMetrics(registry)
-        about = NodeMetrics(registry)
         agent = _Agent(settings, cluster, cluster_uid, ledger, engine, metrics, about)
         await stack.enter_async_context(agent.serving())
         await agent.ended()
@@ -106,7 +125,7 @@ class _Agent:
         self._queue = WorkQueue(
             lambda key: self._reconciler.reconcile(key),
             backoff,
-            expected=(ApiError, RuntimeFault, LedgerUnavailable),
+            expected=LOOKING,
         )
         wake = self._queue.wake_uid
         own_address = settings.public_address or towards(cluster.configuration.host)
@@ -182,8 +201,17 @@ class _Agent:
             self._monitor.close()
 
     async def ended(self) -> None:
-        """Wait for the first part that ends, which none should, and raise what ended it."""
-        await first_ended(self._tasks)
+        """Wait for the first part that ends, which none should, and raise what ended it.
+
+        Where it was the loss of the ledger, that is it, whatever the other parts make of it.
+        """
+        try:
+            await first_ended(self._tasks)
+        except LedgerUnavailable:
+            errors = [task.exception() for task in self._tasks if task.done()]
+            for lost in (error for error in errors if isinstance(error, LedgerLost)):
+                raise lost from None
+            raise
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
         return [
@@ -198,6 +226,12 @@ class _Agent:
                 period=self._settings.storage_interval,
             ),
             keep_sampling(self._services),
+            bookkeeper.keep(
+                self._services.ledger,
+                lost_after=self._settings.ledger_lost_after,
+                troubled=self._services.troubled,
+                monotonic=self._services.monotonic,
+            ),
             self._serve(),
         ]
 
@@ -227,13 +261,13 @@ class _Agent:
         raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _rebuild(self) -> None:
-        """Fill a new ledger from what runs; raises NothingMatches, LedgerError."""
+        """Fill a new ledger from what runs; raises NothingMatches."""
 
         async def rebuild() -> None:
             await self._monitor.first_seen()
             await startup.rebuild(self._services)
 
-        await until_done("Cannot look for what runs", rebuild, errors=(ApiError, RuntimeFault))
+        await until_done("Cannot look for what runs", rebuild, errors=LOOKING)
 
     async def _keep_node(self) -> None:
         """Register the node, unless it may not serve this engine, and keep its status."""
@@ -243,7 +277,8 @@ class _Agent:
     async def _lease(self) -> Lease:
         """The node's Lease, to be held as the agent of this very engine."""
         settings = self._settings
-        engine = await asyncio.to_thread(self._services.ledger.get_meta, "engine")
+        recorded = partial(asyncio.to_thread, self._services.ledger.get_meta, "engine")
+        engine = await until_done("Cannot look", recorded, errors=(LedgerUnavailable,))
         engine = engine or (await self._monitor.first_seen()).id
         return Lease(
             self._cluster,
