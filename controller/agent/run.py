@@ -268,6 +268,7 @@ class _Agent:
             await startup.rebuild(self._services)
 
         await until_done("Cannot look for what runs", rebuild, errors=LOOKING)
+        self._services.troubled()  # no more, which the node is to tell
 
     async def _keep_node(self) -> None:
         """Register the node, unless it may not serve this engine, and keep its status."""
