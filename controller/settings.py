@@ -16,6 +16,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from controller.addresses import HostAddress, Networks, Resolvers, comma_separated
 from controller.api import image_pattern, values
+from controller.collection_settings import CollectionSettings
 from controller.container_settings import ContainerSettings
 from controller.ledger_settings import LedgerSettings
 from controller.manager_settings import ManagerSettings
@@ -35,7 +36,14 @@ class SettingsError(Exception):
     """One or more settings are wrong; the text names variable, value and what was expected."""
 
 
-class Settings(ManagerSettings, NodeSettings, LedgerSettings, NetworkSettings, ContainerSettings):
+class Settings(
+    ManagerSettings,
+    NodeSettings,
+    CollectionSettings,
+    LedgerSettings,
+    NetworkSettings,
+    ContainerSettings,
+):
     """The controller's settings; each field is also ``CHALLENGE_<NAME>`` and ``--<name>``."""
 
     model_config = SettingsConfigDict(

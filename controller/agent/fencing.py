@@ -23,15 +23,22 @@ RETRY: Final = 2.0
 """Seconds between two tries of the comparison."""
 
 
-async def keep(fence: Fence, lease: Lease, compare: Callable[[], Awaitable[bool]]) -> None:
+async def keep(
+    fence: Fence,
+    lease: Lease,
+    compare: Callable[[], Awaitable[bool]],
+    opened: Callable[[], None] = lambda: None,
+) -> None:
     """Open and close the fence until cancelled; it is closed, and the Lease held, at first.
 
-    ``compare`` makes a comparison from beginning to end, and tells whether it could.
+    ``compare`` makes a comparison from beginning to end, and tells whether it could; ``opened`` is
+    called each time that launches go on.
     """
     while True:
         while not await _through(fence, lease, compare):
             await lease.renewed()
         fence.open()
+        opened()
         await lease.lapsed()
         logger.warning("The Lease %s has lapsed: nothing is launched until it is back", lease.name)
         fence.close()

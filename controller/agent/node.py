@@ -63,6 +63,11 @@ class NodeKeeper:
         return self._settings.node_name
 
     @property
+    def read(self) -> Object | None:
+        """The object as it was last read or written; None before that."""
+        return self._read or None
+
+    @property
     def public_address(self) -> str:
         """The address that the operator has set on the ChallengeNode; empty without one."""
         return self._in_force.public_address

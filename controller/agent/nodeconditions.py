@@ -5,7 +5,6 @@ from typing import Final, NamedTuple
 from controller.agent.resources import is_low
 from controller.api import conditions, reasons
 from controller.api.node import ChallengeNode, NodeStatus
-from controller.ledger import Ledger
 from controller.reconcile.services import Services
 
 PRESSURES: Final = {
@@ -33,11 +32,13 @@ def put(
     others; both are empty when there is nothing to say.
     """
     problem = services.engine_problem or services.gate.hanging
+    ledger = services.ledger.problem
     said = {
         conditions.READY: _ready(node, services, problem),
         conditions.DOCKER_REACHABLE: _healthy(problem, reasons.DOCKER_UNAVAILABLE),
         conditions.FIREWALL_READY: _firewall(services),
-        conditions.LEDGER_HEALTHY: _ledger(services.ledger),
+        conditions.LEDGER_HEALTHY: _healthy(ledger, reasons.LEDGER_UNAVAILABLE),
+        conditions.RECONCILED: _reconciled(services),
         conditions.PORT_PRESSURE: _ports(status),
         conditions.NETWORK_PRESSURE: _networks(status),
         conditions.DISK_PRESSURE: _pressure(short),
@@ -80,15 +81,16 @@ def _ready(node: ChallengeNode, services: Services, problem: str) -> Said:
     return Said(True, reasons.READY, "")
 
 
-def _ledger(ledger: Ledger) -> Said:
-    if not ledger.problem and ledger.needs_restore:
-        why = f"{ledger.path} is new: it is being filled with what runs here"
-        return Said(False, reasons.LEDGER_REBUILDING, why)
-    return _healthy(ledger.problem, reasons.LEDGER_UNAVAILABLE)
-
-
 def _healthy(problem: str, reason: str) -> Said:
     return Said(not problem, reason if problem else reasons.AVAILABLE, problem)
+
+
+def _reconciled(services: Services) -> Said:
+    """Whether what the agent found when it started was put right, and what it was."""
+    if services.findings.is_over:
+        return Said(True, reasons.RECONCILED, services.findings.told)
+    message = "Ledger, engine and API server are being compared; nothing is launched before"
+    return Said(False, reasons.STARTING_UP, message)
 
 
 def _firewall(services: Services) -> Said:

@@ -36,4 +36,5 @@ def keeper(
         restless=lambda: bool(services.ledger.problem) or draft.ports_outside > 0,
     )
     services.troubled = node.changed
+    services.node = lambda: node.read
     return node

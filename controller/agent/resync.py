@@ -1,21 +1,21 @@
 """The resync: API server, ledger and engine compared in full, and who differs is woken.
 
-Makes good what a watch loses, and what happened while nobody watched. It changes nothing itself:
-whatever is amiss is put right by the instance's own reconcile.
+Makes good what a watch loses, and what happened while nobody watched; it is the garbage collection
+as well, which is the same comparison. Whatever is amiss with an instance is put right by the
+instance's own reconcile.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 
-from controller.cluster.client import INSTANCES, Object
+from controller.cluster.client import Object
 from controller.cluster.errors import ApiError
-from controller.ledger import Instance, Ledger, LedgerError, cmgr
-from controller.reconcile import mounts
+from controller.ledger import LedgerError, cmgr
+from controller.reconcile import collect, comparison, startup
+from controller.reconcile.clock import milliseconds
+from controller.reconcile.comparison import Plan, Seen
 from controller.reconcile.queue import Key, WorkQueue
-from controller.reconcile.release import collect
 from controller.reconcile.services import Services
-from controller.runtime import containers, labels
 from controller.runtime.containers import ContainerState
 from controller.runtime.errors import RuntimeFault
 
@@ -25,35 +25,38 @@ logger = logging.getLogger(__name__)
 async def resync(services: Services, queue: WorkQueue) -> None:
     """Compare once; raises ApiError, RuntimeFault, LedgerError."""
     services.check_engine()
-    settings = services.settings
-    objects = {o["metadata"]["uid"]: o async for o in _objects(services)}
-    rows = {row.uid: row for row in await services.book(Ledger.instances)}
-    found = await containers.list_containers(
-        services.engine, installation=settings.installation, node=settings.node_name
+    seen = await collect.look(services)
+    plan = comparison.compare(
+        seen,
+        begun_before=_begun_before(services),
+        busy=lambda uid: queue.busy(uid) or collect.is_busy(services, uid),
     )
-    running: dict[str, list[ContainerState]] = {}
-    for state in found:
-        running.setdefault(state.uid, []).append(state)
-    for uid, read in objects.items():
-        started = uid in rows and rows[uid].attempt_started is not None
-        if _differs(services, uid, read, running.get(uid, []), started=started):
-            queue.wake(_key(read))
+    _note(services, plan)
+    for key in _differing(services, seen, plan):
+        queue.wake(key)
     if lifted := await asyncio.to_thread(cmgr.lift_bindable, services.ledger):
         logger.info("Took %d ports into use that cmgr has given up", len(lifted))
-    await collect(services)
-    left = await mounts.left(services, rows.keys() | objects.keys())
-    gone = (rows.keys() | running.keys() | left.keys()) - objects.keys()
-    services.fence.expect(gone)
-    for uid in gone:
-        queue.wake(left.get(uid) or _orphan(uid, running.get(uid, []), rows.get(uid)))
-    logger.debug("Resync: %d instances, %d without an object here", len(objects), len(gone))
+    await collect.leftovers(services, seen.containers)
+    services.fence.expect(plan.orphans)
+    for orphan in plan.orphans.values():
+        queue.wake(orphan.key)
+    logger.debug(
+        "Resync: %d instances, %d without an object here", len(seen.objects), len(plan.orphans)
+    )
 
 
 async def once(services: Services, queue: WorkQueue) -> bool:
-    """Compare; one that fails is logged, and made up for by the next. Whether it was done."""
+    """Compare; one that fails is logged, and made up for by the next. Whether it was done.
+
+    The first one of a process puts the ledger right before. Raises NothingMatches.
+    """
     if services.engine_problem:
         return False  # the engine's return is followed by a comparison
     try:
+        if not services.started:
+            await startup.reconcile(services)
+            for key in queue.known():
+                queue.wake(key)
         await resync(services, queue)
     except (ApiError, LedgerError, RuntimeFault) as error:
         logger.warning("The resync failed: %s", error)
@@ -61,34 +64,34 @@ async def once(services: Services, queue: WorkQueue) -> bool:
     return True
 
 
-async def _objects(services: Services) -> AsyncIterator[Object]:
-    selector = f"status.nodeName={services.settings.node_name}"
-    for namespace in services.settings.namespaces or ("",):
-        async for read in services.cluster.list(INSTANCES, namespace, field_selector=selector):
-            yield read
+def _begun_before(services: Services) -> int:
+    """A launch that began before that time has had all the time that it may take."""
+    return milliseconds(services.clock.now()) - round(services.settings.launch_grace * 1000)
 
 
-def _differs(
-    services: Services, uid: str, read: Object, found: list[ContainerState], *, started: bool
-) -> bool:
+def _note(services: Services, plan: Plan) -> None:
+    findings = services.findings
+    findings.orphans = dict(plan.orphans)
+    findings.crashed.update(plan.crashed)
+    findings.unbooked = set(plan.unbooked)
+
+
+def _differing(services: Services, seen: Seen, plan: Plan) -> list[Key]:
+    """The instances here that are not as they were left."""
+    amiss = plan.crashed.keys() | plan.unbooked.keys()
+    return [
+        comparison.key_of(read)
+        for uid, read in seen.objects.items()
+        if uid in amiss or _differs(services, read, seen)
+    ]
+
+
+def _differs(services: Services, read: Object, seen: Seen) -> bool:
+    uid = read["metadata"]["uid"]
     if services.seen.get(uid) != read["metadata"]["resourceVersion"]:
         return True
-    wanted = ((read.get("status") or {}).get("template") or {}).get("containers") or []
-    up = [state for state in found if state.state in ("running", "paused")]
-    return started and len(up) != len(wanted)
-
-
-def _key(read: Object) -> Key:
-    meta = read["metadata"]
-    return Key(uid=meta["uid"], namespace=meta["namespace"], name=meta["name"])
-
-
-def _orphan(uid: str, found: list[ContainerState], row: Instance | None) -> Key:
-    if row is not None:
-        return Key(uid=uid, namespace=row.namespace, name=row.name)
-    marks = found[0].labels
-    return Key(
-        uid=uid,
-        namespace=marks.get(labels.INSTANCE_NAMESPACE, ""),
-        name=marks.get(labels.INSTANCE_NAME, ""),
-    )
+    row = seen.rows.get(uid)
+    found: list[ContainerState] = list(seen.containers.get(uid, ()))
+    up = [state for state in found if state.state in comparison.UP]
+    started = row is not None and row.attempt_started is not None
+    return started and len(up) != len(comparison.wanted_containers(read))

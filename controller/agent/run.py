@@ -31,7 +31,7 @@ from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
 from controller.cluster.tasks import cancel, first_ended, together, until_done
 from controller.ledger import Ledger, LedgerLost, LedgerUnavailable
-from controller.reconcile import preparing, startup, volumelimits
+from controller.reconcile import preparing, volumelimits
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
@@ -52,8 +52,6 @@ logger = logging.getLogger(__name__)
 
 CALLS: Final = 80
 """Calls to the engine at a time: the largest gate, 64, and some that must not wait for it."""
-LOOKING: Final = (ApiError, RuntimeFault, LedgerUnavailable)
-"""What a look at everything may meet, and is made again after."""
 STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
@@ -125,7 +123,7 @@ class _Agent:
         self._queue = WorkQueue(
             lambda key: self._reconciler.reconcile(key),
             backoff,
-            expected=LOOKING,
+            expected=(ApiError, RuntimeFault, LedgerUnavailable),
         )
         wake = self._queue.wake_uid
         own_address = settings.public_address or towards(cluster.configuration.host)
@@ -156,6 +154,7 @@ class _Agent:
         self._pre_pull = PrePull(self._services, backoff)
         self._node, self._firewall, self._monitor = self._keepers(about)
         self._services.fence.close()
+        self._services.started = False
         self._resync, self._comparing = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -240,8 +239,6 @@ class _Agent:
         await self._monitor.first_look()
         lease = await self._lease()
         await self._wait_for(lease)
-        if self._services.ledger.needs_restore:
-            await self._rebuild()
         await asyncio.to_thread(self._services.folders.sweep)
         await self._node.in_force.wait()  # no port of another range than the operator's
         name = self._settings.node_name
@@ -255,20 +252,10 @@ class _Agent:
         )
         sweeping = overdue.keep_sweeping(self._services, self._queue)
         keeping = lease.keep(lost_after=None)
-        fenced = fencing.keep(self._services.fence, lease, self._compare)
+        fenced = fencing.keep(self._services.fence, lease, self._compare, self._opened)
         ahead = preparing.keep_preparing(self._services)
         await together(watching, fenced, self._keep_comparing(), sweeping, keeping, ahead)
         raise HeldElsewhere(lease.name, "another agent, which has taken it over")
-
-    async def _rebuild(self) -> None:
-        """Fill a new ledger from what runs; raises NothingMatches."""
-
-        async def rebuild() -> None:
-            await self._monitor.first_seen()
-            await startup.rebuild(self._services)
-
-        await until_done("Cannot look for what runs", rebuild, errors=LOOKING)
-        self._services.troubled()  # no more, which the node is to tell
 
     async def _keep_node(self) -> None:
         """Register the node, unless it may not serve this engine, and keep its status."""
@@ -308,13 +295,22 @@ class _Agent:
         for key in self._queue.known():
             self._queue.wake(key)
 
+    def _opened(self) -> None:
+        """Launches go on: the first time, all that the start has found was put right."""
+        findings = self._services.findings
+        if not findings.is_over:
+            findings.is_over, findings.told = True, findings.summary()
+            logger.info("Start-up: %s", findings.told)
+            self._node.changed()
+
     async def _keep_comparing(self) -> None:
         """Compare from time to time, and when there is a reason; the first time is the fence's."""
+        period = min(self._settings.resync_interval, self._settings.collect_interval)
         self._resync.clear()
         while True:
             await self._pre_pull.compare()
             try:
-                async with asyncio.timeout(self._settings.resync_interval):
+                async with asyncio.timeout(period):
                     await self._resync.wait()
             except TimeoutError:
                 pass

@@ -65,8 +65,9 @@ BRIDGE_FILTER_OFF: Final = "BridgeFilterOff"
 0), so instances that share one would reach each other; it goes on when it does."""
 LEDGER_UNAVAILABLE: Final = "LedgerUnavailable"
 """The node's ledger cannot be read or written; the message names the file and the remedy."""
-LEDGER_REBUILDING: Final = "LedgerRebuilding"
-"""The node's ledger is new and is being filled with what runs there; nothing is launched before."""
+LAUNCH_CRASHED: Final = "LaunchCrashed"
+"""A launch was cut off (CHALLENGE_LAUNCH_GRACE): what it had made was taken away, and the instance
+is launched afresh."""
 PROBE_PENDING: Final = "ProbePending"
 """The containers run; the probes have not succeeded yet."""
 PROBE_FAILING: Final = "ProbeFailing"
@@ -119,6 +120,18 @@ ChallengePool: instances of it move off such a node."""
 SHARED_PORTS: Final = "SharedPorts"
 """On a node: its range of host ports has some that others use; the message says which and what to
 do."""
+STARTING_UP: Final = "StartingUp"
+"""On a node: its agent has started, or its engine has not answered since then; nothing is launched
+before ledger, engine and API server were compared."""
+RECONCILED: Final = "Reconciled"
+"""On a node: ledger, engine and API server were compared when its agent started; the message counts
+what was found."""
+COLLECTED: Final = "Collected"
+"""On a node: things of an instance that is not the node's were taken away; the message says what.
+Nobody need do anything."""
+RESERVED_AGAIN: Final = "ReservedAgain"
+"""The node's ledger had lost the ports of an instance that runs; it has them again. The instance
+was not touched."""
 ORPHANS_HELD: Final = "OrphansHeld"
 """On a node: too many of its instances vanished at once; nothing is torn down for 10 minutes,
 or until an operator confirms."""

@@ -89,6 +89,16 @@ class SlotDoor(LedgerReader):
             ports.give_back_slot(db, slot)
             slots.delete(db, slot)
 
+    def drop_warm_slots(self, *, keep: Iterable[str], now: int) -> set[str]:
+        """Drop the unclaimed slots but for those of these names; the ones that it dropped."""
+        keep = list(keep)
+        with self._connection.write as db:
+            left = slots.unclaimed(db) - set(keep)
+            for slot in left:
+                ports.give_back_slot(db, slot)
+                slots.delete(db, slot)
+            return left
+
 
 class SubnetDoor(LedgerReader):
     """Allocating, adopting and freeing subnets."""
@@ -124,3 +134,9 @@ class SubnetDoor(LedgerReader):
         """Free all subnets of the owner; for an unknown one nothing happens."""
         with self._connection.write as db:
             subnets.free(db, uid)
+
+    def free_ownerless_subnets(self, *, keep: Iterable[str], now: int) -> set[str]:
+        """Free the subnets of owners that have no row, but for `keep`; whose they were."""
+        keep = list(keep)
+        with self._connection.write as db:
+            return subnets.free_ownerless(db, keep=keep)

@@ -265,15 +265,21 @@ class Ledger(SlotDoor, SubnetDoor):
                 [key, value],
             )
 
-    def restore(self, found: Iterable[Instance], *, now: int) -> list[Problem]:
+    def restore(
+        self, found: Iterable[Instance], *, now: int, instead_of: Iterable[str] = ()
+    ) -> list[Problem]:
         """Take over instances that run with the ports they hold, in one transaction.
 
-        Returns what could not be taken over, an instance whole or not at all; the rest is. Ports
-        outside the range are kept until they are released. `needs_restore` is False from then on.
+        Before that the rows of `instead_of` go, and their ports; their subnets stay. Returns what
+        could not be taken over, an instance whole or not at all; the rest is. Ports outside the
+        range are kept until they are released. `needs_restore` is False from then on.
         """
-        found = list(found)
+        found, wrong = list(found), list(instead_of)
         with self._connection.write as db:
             rebuild.done(db)
+            for uid in wrong:
+                ports.give_back_instance(db, uid)
+                instances.delete(db, uid)
             outcomes = [restoring.restore(db, instance, now=now) for instance in found]
         self.needs_restore = False
         return [problem for problem in outcomes if problem is not None]

@@ -65,6 +65,11 @@ def delete(db: Database, slot: str) -> None:
     db.execute("DELETE FROM slots WHERE slot = ?", [slot])
 
 
+def unclaimed(db: Database) -> set[str]:
+    """The names of the slots that no instance has claimed."""
+    return {slot for (slot,) in db.execute("SELECT slot FROM slots WHERE instance IS NULL")}
+
+
 def get(db: Database, slot: str) -> Slot | None:
     """One slot, or None."""
     return next(iter(_select(db, "WHERE slot = ?", [slot])), None)

@@ -5,6 +5,7 @@ inside a transaction of its caller and never commits. Subnets never overlap, wha
 prefix lengths they were asked for with.
 """
 
+import json
 from collections.abc import Sequence
 from ipaddress import IPv4Network
 
@@ -136,6 +137,21 @@ def _insert(
 def free(db: Database, owner: str) -> None:
     """Free all subnets of the owner."""
     db.execute("DELETE FROM subnets WHERE owner = ?", [owner])
+
+
+def free_ownerless(db: Database, *, keep: Sequence[str]) -> set[str]:
+    """Free the subnets of owners that are no instance's and not among `keep`; whose they were."""
+    found = {
+        owner
+        for (owner,) in db.execute(
+            "SELECT owner FROM subnets WHERE owner NOT IN (SELECT uid FROM instances)"
+            " AND owner NOT IN (SELECT value FROM json_each(?))",
+            [json.dumps(keep)],
+        )
+    }
+    for owner in found:
+        free(db, owner)
+    return found
 
 
 def count(db: Database, pool: IPv4Network) -> int:

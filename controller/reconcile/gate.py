@@ -137,6 +137,11 @@ class Gate:
         """Whether the uid has a slot."""
         return uid in self._held
 
+    def launches(self, uid: str) -> bool:
+        """Whether the uid has a slot for a launch or waits for one."""
+        slot = self._held.get(uid)
+        return uid in self._queues[Work.LAUNCH] or (slot is not None and slot.work is Work.LAUNCH)
+
     def request(self, uid: str, work: Work) -> bool:
         """Ask for a slot: True when the uid has it now, else it is in the queue (or still is).
 

@@ -1,7 +1,7 @@
 """The life of an instance, step by step: read what is wanted and what is there, do the next step.
 
-    Admit → Expire → Isolate → Reserve → Relaunch → PullImages → Storage → Launch → Suspend → Probe
-    → (status) → Finalize
+    Admit → Expire → Recover → Isolate → Reserve → Relaunch → PullImages → Storage → Launch
+    → Suspend → Probe → (status) → Finalize
     removal: Stop → Release → Forget
 
 Level-triggered: every reconcile starts from the object as the API server has it now, the ledger's
@@ -19,7 +19,7 @@ from controller.cluster.client import INSTANCES, Object
 from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, Forbidden, NotFound
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger
-from controller.reconcile import teardown
+from controller.reconcile import collect, teardown
 from controller.reconcile.admit import admit
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.expire import cut, deadline, expire
@@ -30,6 +30,8 @@ from controller.reconcile.launch import launch
 from controller.reconcile.probe import probe
 from controller.reconcile.pull import pull
 from controller.reconcile.queue import Key
+from controller.reconcile.recover import recover
+from controller.reconcile.regain import regain
 from controller.reconcile.relaunch import relaunch
 from controller.reconcile.release import release, tidy
 from controller.reconcile.reserve import reserve
@@ -47,6 +49,7 @@ Step = Callable[[Work], Awaitable[Result]]
 STEPS: tuple[Step, ...] = (
     admit,
     expire,
+    recover,
     isolate,
     reserve,
     relaunch,
@@ -103,11 +106,14 @@ class InstanceReconciler:
         unplaced = not node and row is not None
         if node != services.settings.node_name and not unplaced:
             return await self._clear(key, None, None)
+        services.findings.orphans.pop(key.uid, None)
         if read["metadata"].get("deletionTimestamp"):
             return await self._clear(key, read, _grace(read))
         services.fence.settle(key.uid)
         if unplaced:
             return UNPLACED_RETRY  # only another node in the object proves anything
+        if not services.started and not services.engine_problem:
+            return None  # the ledger is being compared with what runs; all are woken after that
         return await self._advance(Work.of(services, read, row))
 
     def _told(self, key: Key, row: Row | None) -> Object | None:
@@ -156,6 +162,8 @@ class InstanceReconciler:
         result: Result = DONE
         try:
             services.check_engine()
+            if work.row is None and _ran(work):
+                work.row = await regain(services, work.read)
             if work.row and work.row.attempt_started:
                 work.containers = await teardown.existing(services, work.uid)
             work.status.expiration_time = self._deadline(work)
@@ -236,8 +244,14 @@ class InstanceReconciler:
         if read is not None:
             await forget(services.cluster, read)
         services.fence.settle(key.uid)
+        collect.removed(services, key.uid)
         self._forget(key.uid)
         return None
+
+
+def _ran(work: Work) -> bool:
+    """Whether it may have containers though the ledger does not have it."""
+    return bool(work.instance.status.containers) or work.uid in work.services.findings.unbooked
 
 
 def _begun(work: Work) -> datetime:

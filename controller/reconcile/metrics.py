@@ -15,6 +15,19 @@ from controller.runtime.engine import Engine
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper ends of the histograms' buckets: a launch takes half a second, a long queue minutes."""
 
+COLLECTED: Final = (
+    "launch",
+    "container",
+    "network",
+    "volume",
+    "folder",
+    "row",
+    "port",
+    "subnet",
+    "slot",
+)
+"""The kinds of what is collected."""
+
 
 class LaunchMetrics:
     """The metrics of one agent; it is the launch gate's observer."""
@@ -69,6 +82,18 @@ class LaunchMetrics:
             ["cause"],
             registry=registry,
         )
+        self._collected = Counter(
+            "challenge_collected",
+            "What nobody owned any more and was taken away, by kind; a launch is one that crashed, "
+            "and its containers and the rest of it are counted beside it.",
+            ["kind"],
+            registry=registry,
+        )
+        self._reserved_again = Counter(
+            "challenge_reserved_again",
+            "Instances that ran while the ledger had lost their ports, and has them again.",
+            registry=registry,
+        )
         self._unanswered = Gauge(
             "challenge_engine_unanswered_calls",
             "Calls that the engine has not answered in time, and may still be carrying out.",
@@ -81,6 +106,8 @@ class LaunchMetrics:
         self._launches.labels("succeeded", "")
         for cause in ("exit", "engine", "request"):
             self._restarts.labels(cause)
+        for kind in COLLECTED:
+            self._collected.labels(kind)
 
     def watch(self, gate: Gate, engine: Engine) -> None:
         """Show this gate's and this engine's state whenever somebody asks."""
@@ -110,3 +137,11 @@ class LaunchMetrics:
     def restarted(self, cause: str, containers: int = 1) -> None:
         """Containers were started again; ``cause`` is exit, engine or request."""
         self._restarts.labels(cause).inc(containers)
+
+    def collected(self, kind: str, number: int = 1) -> None:
+        """So many things without an owner were taken away; ``kind`` is one of `COLLECTED`."""
+        self._collected.labels(kind).inc(number)
+
+    def reserved_again(self) -> None:
+        """An instance that runs has got the ports again that the ledger had lost."""
+        self._reserved_again.inc()

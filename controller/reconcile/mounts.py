@@ -6,9 +6,11 @@ there may be volumes of the engine's: it is made before them and removed after.
 
 import asyncio
 from collections.abc import Set
+from dataclasses import replace
 
 from controller.api.container import Container
 from controller.reconcile import identity, volumes
+from controller.reconcile.comparison import Left
 from controller.reconcile.queue import Key
 from controller.reconcile.services import Services
 from controller.reconcile.work import Work
@@ -80,24 +82,24 @@ async def remove(services: Services, uid: str) -> None:
     services.strays.discard(uid)
 
 
-async def left(services: Services, known: Set[str]) -> dict[str, Key]:
+async def left(services: Services, known: Set[str]) -> dict[str, Left]:
     """Whose folders and volumes are here, of uids that are not known.
 
     Also notes of whom there are volumes and no folder. Raises FolderFault, EngineUnavailable.
     """
     settings, folders = services.settings, services.folders
     found = {
-        owner.uid: Key(owner.uid, owner.namespace, owner.name)
+        owner.uid: Left(Key(owner.uid, owner.namespace, owner.name), folder=True, volumes=0)
         for owner in await asyncio.to_thread(folders.owners, besides=known)
     }
     for volume in await engine_volumes.list_volumes(
         services.engine, installation=settings.installation, node=settings.node_name
     ):
-        if folders.exists(volume.uid):
-            continue
-        services.strays.add(volume.uid)
+        if not folders.exists(volume.uid):
+            services.strays.add(volume.uid)
         if volume.uid not in known:
             namespace = volume.labels.get(labels.INSTANCE_NAMESPACE, "")
             name = volume.labels.get(labels.INSTANCE_NAME, "")
-            found[volume.uid] = Key(volume.uid, namespace, name)
+            before = found.get(volume.uid) or Left(Key(volume.uid, namespace, name), False, 0)
+            found[volume.uid] = replace(before, volumes=before.volumes + 1)
     return found

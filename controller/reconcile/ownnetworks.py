@@ -7,6 +7,7 @@ one that is not known to be clean is given to nobody.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
@@ -140,31 +141,59 @@ class OwnNetworks:
         self._held.clear()
         self._unmade.clear()
 
-    async def collect(self, ledger_owners: dict[IPv4Network, str], *, keep: bool = True) -> None:
+    async def collect(
+        self,
+        ledger_owners: dict[IPv4Network, str],
+        *,
+        keep: bool = True,
+        used: Set[str] = frozenset(),
+    ) -> list[str]:
         """Find the networks whose subnets nobody owns: keep the clean ones, remove the others.
 
         ``ledger_owners`` are the owners by subnet, read after the last launch had begun. With
-        ``keep`` false all of them go. Raises RuntimeFault.
+        ``keep`` false all of them go, but never one of those ``used``. Returns the names of those
+        that it removed. Raises RuntimeFault.
         """
+        removed = []
         there = await self._there()
         for own in [own for own in self._spare if own not in there]:
             del self._spare[own]
         for own, name in there.items():
             if own.subnet in ledger_owners or own in self._held.values():
                 self._spare.pop(own, None)
-            elif own not in self._spare or not keep:
-                await self._keep_or_remove(own, name, keep=keep)
+            elif name in used:
+                self._spare.pop(own, None)  # it goes after what is on it
+            elif (own not in self._spare or not keep) and await self._end(own, name, keep=keep):
+                removed.append(name)
+        return removed
 
-    async def _keep_or_remove(self, own: Own, name: str, *, keep: bool) -> None:
+    async def remove_left(self, uid: str, subnets: Iterable[IPv4Network], on: Set[str]) -> int:
+        """Remove the networks of an instance that an earlier process had made them for.
+
+        ``subnets`` are the instance's own, ``on`` the networks that its containers were on; one
+        that another container is on stays. Returns how many there were. Raises RuntimeFault.
+        """
+        mine, removed = set(subnets), 0
+        if uid in self._held or not (mine or on):
+            return 0
+        for own, name in (await self._there()).items():
+            is_his = own.subnet in mine or name in on
+            if is_his and own not in self._spare and own not in self._held.values():
+                removed += await networks.remove_unused(self._engine, name)
+        return removed
+
+    async def _end(self, own: Own, name: str, *, keep: bool) -> bool:
+        """Keep the network as a spare one, or remove it; whether it was removed."""
         room = len(self._spare) < self._most
         self._spare.pop(own, None)
         clean = keep and room and await networks.is_clean(self._engine, name)
         if own in self._held.values():
-            return  # taken meanwhile
+            return False  # taken meanwhile
         if clean:
             self._spare[own] = None
         else:
             await networks.remove_network(self._engine, name)
+        return not clean
 
     async def _make(self, owner: Owner, own: Own) -> None:
         other = next((o for o in self._spare if o.subnet == own.subnet), None)

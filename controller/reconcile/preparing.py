@@ -51,7 +51,9 @@ async def prepare(services: Services) -> bool:
     own, slots = services.own_networks, services.gate
     if own.prepared >= services.settings.prepared_networks:
         return False
-    if services.engine_problem or services.unsafe or slots.waiting or slots.held:
+    if services.engine_problem or services.unsafe or not services.started:
+        return False
+    if slots.waiting or slots.held:
         return False
     try:
         return slots.request(NOBODY, gate.Work.LAUNCH) and await _make(services)

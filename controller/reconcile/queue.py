@@ -102,6 +102,11 @@ class WorkQueue:
         entry = self._entries.get(uid)
         return entry is not None and entry.running
 
+    def busy(self, uid: str) -> bool:
+        """Whether the uid is being reconciled, or is to be once more since that has failed."""
+        entry = self._entries.get(uid)
+        return entry is not None and (entry.running or entry.failures > 0)
+
     def forget(self, uid: str) -> None:
         """Drop a uid, its timer and its failures, once its running reconcile has ended."""
         if entry := self._entries.get(uid):

@@ -92,6 +92,10 @@ class Readiness:
         finally:
             del self._awaited[uid]
 
+    def watches(self, uid: str) -> bool:
+        """Whether a container of the instance is being probed."""
+        return bool(self._verdicts.get(uid))
+
     def forget(self, uid: str) -> None:
         """Probe nothing of this instance any more."""
         for verdict in self._verdicts.pop(uid, []):

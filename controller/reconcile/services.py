@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from controller.cluster.client import Cluster
+from controller.cluster.client import Cluster, Object
 from controller.cluster.events import Recorder
 from controller.ledger import Ledger, LedgerUnavailable
 from controller.reconcile.attempts import Attempts
@@ -18,6 +18,7 @@ from controller.reconcile.batch import FinalizeBatch
 from controller.reconcile.bridges import SharedBridges
 from controller.reconcile.clock import Clock, SystemClock
 from controller.reconcile.fence import Fence
+from controller.reconcile.findings import Findings
 from controller.reconcile.gate import Gate
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
@@ -87,6 +88,12 @@ class Services:
     """Bytes that each instance's containers may use, by uid, of those that hold ports here."""
     troubled: Callable[[], None] = lambda: None
     """Called when the ledger could not be used: the node will say so."""
+    started: bool = True
+    """Whether the ledger was compared with what runs since the agent has started."""
+    findings: Findings = field(default_factory=Findings)
+    """What the last comparison has found amiss."""
+    node: Callable[[], Object | None] = lambda: None
+    """The node's own object, for Events about it; None before it was read."""
     volume_limits: VolumeLimits = field(default_factory=VolumeLimits)
     strays: set[str] = field(default_factory=set)
     """Uids of which the engine has volumes, and no folder is here that would tell."""

@@ -1,18 +1,20 @@
-"""Before anything is served: a ledger that was lost is rebuilt from what runs.
+"""Before anything is launched: the ledger is compared with what runs, and put right.
 
-Only instances that this cluster knows, on this node, whose containers the engine has, are taken
-over, on the ports that their status tells. It changes nothing but the ledger.
+Who has a row and containers of its template is adopted as it is. What runs, is known to this
+cluster as this node's, and has no row, or another one, gets its own again, on the ports that its
+containers are bound to; rows that have such a port and nothing that runs make room for it. What has
+no owner is taken away after that, by the first comparison. This changes nothing but the ledger.
 """
 
 import logging
 
 from controller.api.instance import ChallengeInstance
-from controller.cluster.client import INSTANCES
-from controller.ledger import Instance, Ledger
+from controller.ledger import Instance as Row
+from controller.ledger import Ledger
+from controller.reconcile import collect, comparison, regain
 from controller.reconcile.clock import milliseconds
+from controller.reconcile.comparison import Seen
 from controller.reconcile.services import Services
-from controller.runtime import containers, labels, networks
-from controller.runtime.containers import ContainerState
 
 logger = logging.getLogger(__name__)
 
@@ -21,76 +23,69 @@ class NothingMatches(Exception):
     """The ledger is new, and the engine's containers are of no instance of this cluster."""
 
 
-async def rebuild(services: Services) -> None:
-    """Take over into a new ledger what runs.
+async def reconcile(services: Services) -> None:
+    """Put the ledger right, once; ``services.started`` tells that it is done.
 
-    Raises NothingMatches when there are containers of this node, and the cluster knows none of
-    their instances: that is a wrong kubeconfig rather than a lost ledger.
+    Raises NothingMatches when the ledger is new, there are containers of this node, and the cluster
+    knows none of their instances: that is a wrong kubeconfig rather than a lost ledger. Raises
+    ApiError, RuntimeFault, LedgerError, which it is to be tried again after.
     """
-    settings = services.settings
-    found = await containers.list_containers(
-        services.engine, installation=settings.installation, node=settings.node_name
+    is_new = services.ledger.needs_restore
+    seen = await collect.look(services)
+    if is_new and seen.containers and not seen.containers.keys() & seen.objects.keys():
+        raise NothingMatches(_nothing_matches(services, sum(map(len, seen.containers.values()))))
+    found = await _wrongly_booked(services, seen)
+    running = comparison.running(seen.containers)
+    wrong = comparison.wrong_rows(seen.rows, found, running)
+    now = milliseconds(services.clock.now())
+    begun_before = now - round(services.settings.launch_grace * 1000)
+    plan = comparison.compare(seen, begun_before=begun_before, busy=lambda _uid: False)
+    problems = await services.book(
+        Ledger.restore, list(found.values()), now=now, instead_of=sorted(wrong)
     )
-    uids = {state.uid for state in found}
-    if not uids:
-        await services.book(Ledger.restore, [], now=milliseconds(services.clock.now()))
-        return
-    rows = [row for row in await _instances(services) if row.uid in uids]
-    if not rows:
-        raise NothingMatches(
-            f"The ledger {services.ledger.path} is new, but the engine has {len(found)} "
-            f"containers of node {settings.node_name!r}, and this cluster knows none of their "
-            "instances. Point the agent to the right cluster or put the ledger's file back; or, "
-            "if nobody needs the containers any more, remove them: docker rm -f $(docker ps -aq "
-            f"--filter label=challenge-controller.io/node={settings.node_name})"
+    booked = await services.book(Ledger.uids)
+    regained = {uid: row for uid, row in found.items() if uid in booked}
+    if regained:
+        await regain.adopt_subnets(services, {uid: seen.containers[uid] for uid in regained})
+    for uid, row in regained.items():
+        regain.reserved_again(services, seen.objects[uid], row)
+    tally = services.findings.tally
+    tally["adopted"] = plan.adopted
+    tally["released"] += len(wrong - found.keys())
+    # Before anybody goes on with such a launch.
+    services.findings.crashed.update(plan.crashed)
+    services.findings.unbooked.update(plan.unbooked.keys() - regained.keys())
+    services.started = True
+    if is_new and (regained or services.ledger.set_aside):
+        logger.warning(
+            "The ledger %s is new: took over %d instances that run here",
+            services.ledger.path,
+            len(regained),
         )
-    now = milliseconds(services.clock.now())
-    problems = await services.book(Ledger.restore, rows, now=now)
-    await _adopt_subnets(services, {row.uid for row in rows}, found, now)
-    logger.warning(
-        "The ledger %s is new: took over %d instances that run here",
-        services.ledger.path,
-        len(rows) - len(problems),
-    )
     for problem in problems:
-        logger.warning("Not taken over: %s", problem.detail)
+        logger.warning("Not reserved again: %s", problem.detail)
 
 
-async def _adopt_subnets(
-    services: Services, uids: set[str], found: list[ContainerState], now: int
-) -> None:
-    """Note whose networks are whose: a network is its containers' instance's."""
-    settings, pool = services.settings, services.own_networks.pool
-    users = {state.network: state.uid for state in found}
-    for network in await networks.list_networks(
-        services.engine, installation=settings.installation, node=settings.node_name
-    ):
-        owner = users.get(network.name)
-        if network.kind != labels.KIND_INSTANCE or owner not in uids or network.subnet is None:
+async def _wrongly_booked(services: Services, seen: Seen) -> dict[str, Row]:
+    """The rows that containers call for whose own is missing or says other ports."""
+    found = {}
+    for uid in sorted(seen.objects.keys() & seen.containers.keys()):
+        row = seen.rows.get(uid)
+        if comparison.is_booked(row, seen.containers[uid]):
             continue
-        if network.subnet.subnet_of(pool):
-            await services.book(
-                Ledger.adopt_subnet, owner, pool=pool, subnet=network.subnet, now=now
-            )
+        instance = ChallengeInstance.model_validate(seen.objects[uid])
+        wanted = await regain.called_for(services, instance, seen.containers[uid], row)
+        if wanted is not None:
+            found[uid] = wanted
+    return found
 
 
-async def _instances(services: Services) -> list[Instance]:
-    """The instances that the API server has on this node, on the ports that their status tells."""
-    rows = []
-    selector = f"status.nodeName={services.settings.node_name}"
-    now = milliseconds(services.clock.now())
-    for namespace in services.settings.namespaces or ("",):
-        async for read in services.cluster.list(INSTANCES, namespace, field_selector=selector):
-            instance = ChallengeInstance.model_validate(read)
-            ref = instance.spec.challenge_ref
-            row = Instance(
-                uid=instance.metadata.uid,
-                namespace=instance.metadata.namespace,
-                name=instance.metadata.name,
-                challenge=ref.name if ref else None,
-                ports={port.name: port.host_port for port in instance.status.ports},
-                created=now,
-                attempt_started=now,
-            )
-            rows.append(row)
-    return rows
+def _nothing_matches(services: Services, count: int) -> str:
+    settings = services.settings
+    return (
+        f"The ledger {services.ledger.path} is new, but the engine has {count} containers of node "
+        f"{settings.node_name!r}, and this cluster knows none of their instances. Point the agent "
+        "to the right cluster or put the ledger's file back; or, if nobody needs the containers "
+        "any more, remove them: docker rm -f $(docker ps -aq "
+        f"--filter label=challenge-controller.io/node={settings.node_name})"
+    )

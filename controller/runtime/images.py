@@ -150,6 +150,12 @@ class Images:
         record.wakes[asker] = wake
         return Pulling(record.pace.shown(), record.pace.left())
 
+    def awaited_by(self, waiter: Hashable) -> bool:
+        """Whether that one waits for a pull that is under way."""
+        return any(
+            record.task is not None and waiter in record.wakes for record in self._records.values()
+        )
+
     def missing(self, image: str) -> None:
         """The engine says that it has no such image: ask it the next time."""
         self._found.pop(image, None)

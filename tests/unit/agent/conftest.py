@@ -17,7 +17,6 @@ from tests.unit.runtime.fake_engine import FakeEngine
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with Ledger.open(tmp_path / "ledger.db", "10000-10019", seed=1) as opened:
-        opened.restore([], now=0)  # nothing runs here
         yield opened
 
 

@@ -53,6 +53,7 @@ async def test_the_status_says_what_there_is_and_what_is_taken(kept: Kept) -> No
         "NetworkPressure": "False",
         "DiskPressure": "False",
         "PortRangeOverlap": "False",
+        "Reconciled": "False",
     }
     shown = {
         (s.name, *s.labels.values()): s.value

@@ -11,6 +11,7 @@ import pytest
 from controller.cluster.client import CONFIG_MAPS, SECRETS
 from controller.cluster.references import USE_LABEL, ReferenceMissing
 from controller.reconcile import launch, mounts, plan, reserve, teardown
+from controller.reconcile.comparison import Left
 from controller.reconcile.queue import Key
 from controller.reconcile.result import Failed
 from controller.reconcile.work import Work
@@ -283,8 +284,8 @@ async def test_what_is_left_of_nobody_known_is_found(served: World) -> None:
     }
     found = await mounts.left(served.services, {"known", "running"})
     assert found == {
-        "lost": Key("lost", "team", "name-lost"),
-        "bare": Key("bare", "team", "stray"),
+        "lost": Left(Key("lost", "team", "name-lost"), folder=True, volumes=1),
+        "bare": Left(Key("bare", "team", "stray"), folder=False, volumes=1),
     }
     served.engine.kept = {"v2": {labels.INSTANCE_UID: "bare"}}
     await mounts.remove(served.services, "bare")

@@ -79,6 +79,8 @@ class Containers:
     ends_at_once: bool = True
     template_hash: str = ""
     restarted: str = ""
+    bound: dict[str, int] = field(default_factory=dict)
+    """The host port of each container's port 80."""
     start_refused: str = ""
     stop_timeout: int | None = None
     images_present: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
@@ -172,7 +174,15 @@ class Containers:
             "Labels": self._labels(name),
             "State": self.states[name],
             "ImageID": "sha256:1",
+            "Ports": [
+                {"PrivatePort": 80, "Type": "tcp", "PublicPort": int(at["HostPort"])}
+                for at in self._created_with(name)
+                if self.states[name] in ("running", "paused")
+            ],
         }
+
+    def _created_with(self, name: str) -> list[dict[str, str]]:
+        return [{"HostPort": str(self.bound[name])}] if name in self.bound else []
 
     def _inspected(self, name: str) -> Any:
         running = self.states[name] == "running"
@@ -181,7 +191,7 @@ class Containers:
             "Name": f"/chal-{UID}-{name}",
             "Image": "sha256:1",
             "Config": {"Labels": self._labels(name), "StopTimeout": self.stop_timeout},
-            "HostConfig": {},
+            "HostConfig": {"PortBindings": {"80/tcp": self._created_with(name)}},
             "State": {
                 "Status": self.states[name],
                 "ExitCode": 0 if running else self.exit_code,

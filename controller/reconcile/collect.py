@@ -1,0 +1,132 @@
+"""Garbage collection: what nobody owns is found, and taken away by whoever owns the way to do it.
+
+An instance's things go in its own reconcile, woken for it: that looks at the object again, and
+follows the order of a removal. Networks, subnets and slots that are nobody's go here. It never
+touches what bears no label of ours, nor another node's or another installation's: all lists are by
+labels of this node and installation.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
+
+from controller.api import reasons
+from controller.cluster.client import INSTANCES, Object
+from controller.ledger import Ledger
+from controller.reconcile import mounts
+from controller.reconcile.clock import milliseconds
+from controller.reconcile.comparison import Seen
+from controller.reconcile.ownnetworks import owners
+from controller.reconcile.preparing import NOBODY
+from controller.reconcile.services import Services
+from controller.runtime import containers
+from controller.runtime.containers import ContainerState
+
+logger = logging.getLogger(__name__)
+
+
+async def look(services: Services) -> Seen:
+    """Ask all three once, in the order that `Seen` wants; raises ApiError, RuntimeFault."""
+    objects = {read["metadata"]["uid"]: read async for read in _objects(services)}
+    found = await running(services)
+    rows = {row.uid: row for row in await services.book(Ledger.instances)}
+    left = await mounts.left(services, objects.keys())
+    return Seen(objects=objects, containers=found, rows=rows, left=left)
+
+
+async def running(services: Services) -> dict[str, list[ContainerState]]:
+    """The node's containers by uid; raises EngineUnavailable."""
+    settings = services.settings
+    found: dict[str, list[ContainerState]] = {}
+    for state in await containers.list_containers(
+        services.engine, installation=settings.installation, node=settings.node_name
+    ):
+        found.setdefault(state.uid, []).append(state)
+    return found
+
+
+def is_busy(services: Services, uid: str) -> bool:
+    """Whether the instance waits for something that will let it go on, or is being probed.
+
+    A launch slot, an image, the engine's answer to a call, the pause after a failure.
+    """
+    return (
+        services.gate.launches(uid)
+        or services.pending(uid)
+        or services.images.awaited_by(uid)
+        or services.attempts.pending(uid, now=services.monotonic()) is not None
+        or services.readiness.watches(uid)
+    )
+
+
+async def leftovers(services: Services, found: Mapping[str, Sequence[ContainerState]]) -> None:
+    """Take away networks, subnets and slots that are nobody's; ``found`` are uids with containers.
+
+    Raises RuntimeFault, LedgerError.
+    """
+    now = milliseconds(services.clock.now())
+    subnets = await services.book(Ledger.free_ownerless_subnets, keep=[NOBODY, *found], now=now)
+    tell(services, "subnet", len(subnets))
+    # No part of this version makes warm slots: whatever is there is of an unfinished trial.
+    slots = await services.book(Ledger.drop_warm_slots, keep=(), now=now)
+    tell(services, "slot", len(slots))
+    used = {state.network for states in found.values() for state in states}
+    gone = await networks(services, used=used)
+    tell(services, "network", len(gone))
+    if slots or subnets or gone:
+        _event(services, f"Took away what nobody owned: {_listed(gone, subnets, slots)}")
+
+
+async def networks(services: Services, *, used: Set[str] = frozenset()) -> list[str]:
+    """Remove the instances' networks whose owners are gone, but for spare ones; their names.
+
+    One that a container is on goes after it. Raises RuntimeFault, LedgerError.
+    """
+    own = services.own_networks
+    known = await asyncio.to_thread(owners, services.ledger, own.pool)
+    return await own.collect(known, used=used)
+
+
+def removed(services: Services, uid: str) -> None:
+    """Nothing of the uid is left; say so if it was found as an orphan."""
+    orphan = services.findings.orphans.get(uid)
+    services.findings.forget(uid)
+    if orphan is None:
+        return
+    kinds = +orphan.kinds
+    for kind, number in kinds.items():
+        tell(services, kind, number)
+    torn_down = set(kinds) - {"row", "port"}
+    services.findings.tally["orphan" if torn_down else "released"] += 1
+    what = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    name = f"{orphan.key.namespace}/{orphan.key.name} (uid {uid})"
+    logger.info("Collected what was left of %s: %s", name, what)
+    _event(services, f"Took away what was left of {name}, which this node does not have: {what}")
+
+
+def tell(services: Services, kind: str, number: int = 1) -> None:
+    """Count what was collected."""
+    if number:
+        services.findings.tally[kind] += number
+        services.metrics.collected(kind, number)
+
+
+def _event(services: Services, message: str) -> None:
+    if node := services.node():
+        services.recorder.event(node, "Normal", reasons.COLLECTED, message)
+
+
+def _listed(removed: list[str], subnets: set[str], slots: set[str]) -> str:
+    parts = [
+        f"network {', '.join(sorted(removed))}" if removed else "",
+        f"subnet of {', '.join(sorted(subnets))}" if subnets else "",
+        f"slot {', '.join(sorted(slots))}" if slots else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+async def _objects(services: Services) -> AsyncIterator[Object]:
+    selector = f"status.nodeName={services.settings.node_name}"
+    for namespace in services.settings.namespaces or ("",):
+        async for read in services.cluster.list(INSTANCES, namespace, field_selector=selector):
+            yield read
