@@ -24,3 +24,8 @@ class LedgerSettings(BaseSettings):
     ledger_synchronous: Literal["OFF", "NORMAL", "FULL", "EXTRA"] = Field(
         "NORMAL", description="SQLite's synchronous level of the ledger."
     )
+    ledger_lost_after: Seconds = Field(
+        10.0,
+        description="How long the ledger's file may be away or damaged while the agent runs before "
+        "the agent puts it back, or rebuilds it from what runs, in seconds.",
+    )

@@ -55,13 +55,15 @@ class EngineMonitor:
         self.info: EngineInfo | None = None
 
     async def run(self) -> None:
-        """Watch until cancelled; raises IdentityMismatch, AlreadyRunning, LedgerError."""
+        """Watch until cancelled; raises IdentityMismatch, AlreadyRunning."""
         while True:
             try:
                 await self._connect()
                 await self._watch()
             except RuntimeFault as error:
                 self._lost(error.message)
+            except LedgerUnavailable as error:  # which engine it has to be is not known now
+                self._lost(str(error))
             self._looked.set()
             await asyncio.sleep(RETRY)
 

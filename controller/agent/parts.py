@@ -18,6 +18,7 @@ def ledger(settings: Settings) -> Ledger:
         busy_timeout=settings.ledger_busy_timeout,
         wal=settings.ledger_wal,
         synchronous=settings.ledger_synchronous,
+        sole_writer=True,
     )
 
 

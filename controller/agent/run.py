@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from controller.agent import fencing, handlers, overdue, ownnode, parts, resync
+from controller.agent import bookkeeper, fencing, handlers, overdue, ownnode, parts, resync
 from controller.agent.address import towards
 from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm, holder
@@ -30,7 +30,7 @@ from controller.cluster.errors import ApiError, ApiUnavailable
 from controller.cluster.events import Recorder
 from controller.cluster.lease import HeldElsewhere, Lease
 from controller.cluster.tasks import cancel, first_ended, together, until_done
-from controller.ledger import Ledger, LedgerUnavailable
+from controller.ledger import Ledger, LedgerLost, LedgerUnavailable
 from controller.reconcile import preparing, volumelimits
 from controller.reconcile.attempts import Attempts
 from controller.reconcile.batch import FinalizeBatch
@@ -61,8 +61,29 @@ async def run(
 ) -> None:
     """Serve one node until cancelled; ``registry`` is where its metrics go.
 
-    Raises AlreadyRunning, IdentityMismatch, LedgerError: what an operator must put right.
+    Begins anew when the ledger was lost. Raises AlreadyRunning, IdentityMismatch, LedgerError: what
+    an operator must put right.
     """
+    metrics, about = LaunchMetrics(registry), NodeMetrics(registry)
+    engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
+    try:  # it is kept: it knows which calls it has not answered
+        while True:
+            try:
+                await _keep_one_ledger(settings, cluster, engine, metrics, about)
+            except LedgerLost as lost:
+                logger.error("%s. Beginning anew: it is rebuilt from what runs", lost)
+    finally:
+        await engine.close()
+
+
+async def _keep_one_ledger(
+    settings: Settings,
+    cluster: Cluster,
+    engine: Engine,
+    metrics: LaunchMetrics,
+    about: NodeMetrics,
+) -> None:
+    """Serve one node with one ledger; raises LedgerLost as well."""
     async with AsyncExitStack() as stack:
         settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = HostLock(settings.state_dir / "agent.lock")
@@ -73,10 +94,6 @@ async def run(
         await confirm(ledger, "cluster", cluster_uid)
         await confirm(ledger, "node", settings.node_name)
         await confirm(ledger, "installation", settings.installation)
-        engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
-        stack.push_async_callback(engine.close)
-        metrics = LaunchMetrics(registry)
-        about = NodeMetrics(registry)
         agent = _Agent(settings, cluster, cluster_uid, ledger, engine, metrics, about)
         await stack.enter_async_context(agent.serving())
         await agent.ended()
@@ -183,8 +200,17 @@ class _Agent:
             self._monitor.close()
 
     async def ended(self) -> None:
-        """Wait for the first part that ends, which none should, and raise what ended it."""
-        await first_ended(self._tasks)
+        """Wait for the first part that ends, which none should, and raise what ended it.
+
+        Where it was the loss of the ledger, that is it, whatever the other parts make of it.
+        """
+        try:
+            await first_ended(self._tasks)
+        except LedgerUnavailable:
+            errors = [task.exception() for task in self._tasks if task.done()]
+            for lost in (error for error in errors if isinstance(error, LedgerLost)):
+                raise lost from None
+            raise
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
         return [
@@ -199,6 +225,12 @@ class _Agent:
                 period=self._settings.storage_interval,
             ),
             keep_sampling(self._services),
+            bookkeeper.keep(
+                self._services.ledger,
+                lost_after=self._settings.ledger_lost_after,
+                troubled=self._services.troubled,
+                monotonic=self._services.monotonic,
+            ),
             self._serve(),
         ]
 
@@ -233,7 +265,8 @@ class _Agent:
     async def _lease(self) -> Lease:
         """The node's Lease, to be held as the agent of this very engine."""
         settings = self._settings
-        engine = await asyncio.to_thread(self._services.ledger.get_meta, "engine")
+        recorded = partial(asyncio.to_thread, self._services.ledger.get_meta, "engine")
+        engine = await until_done("Cannot look", recorded, errors=(LedgerUnavailable,))
         engine = engine or (await self._monitor.first_seen()).id
         return Lease(
             self._cluster,

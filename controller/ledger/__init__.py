@@ -9,6 +9,7 @@ from controller.ledger.errors import (
     LedgerConflict,
     LedgerCorrupt,
     LedgerError,
+    LedgerLost,
     LedgerUnavailable,
     PortsExhausted,
     SubnetsExhausted,
@@ -25,6 +26,7 @@ from controller.ledger.records import (
     Totals,
     Usage,
 )
+from controller.ledger.watch import Loss
 
 __all__ = [
     "Instance",
@@ -33,8 +35,10 @@ __all__ = [
     "LedgerConflict",
     "LedgerCorrupt",
     "LedgerError",
+    "LedgerLost",
     "LedgerReader",
     "LedgerUnavailable",
+    "Loss",
     "PortTotals",
     "PortsExhausted",
     "Problem",

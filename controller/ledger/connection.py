@@ -1,9 +1,9 @@
 """One SQLite connection, shared by the threads of a process, one transaction at a time.
 
-Responsible for how the file is opened, for BEGIN, COMMIT and ROLLBACK, and for turning SQLite's
-errors into the ledger's. It knows no table. SQLite has a single writer, so a lock around one
-connection costs nothing over a connection for each thread, and threads wait for each other here
-rather than by polling the file's lock. An object is not to be carried over a fork.
+Responsible for BEGIN, COMMIT and ROLLBACK, for noticing that the file is not what it was, and for
+turning SQLite's errors into the ledger's. It knows no table. SQLite has a single writer, so a lock
+around one connection costs nothing over a connection for each thread, and threads wait for each
+other here rather than by polling the file's lock. An object is not to be carried over a fork.
 """
 
 import os
@@ -16,25 +16,16 @@ from types import TracebackType
 from sqlite_utils import Database
 
 from controller.ledger.errors import (
+    REBUILT,
     SQL_ERRORS,
     LedgerCorrupt,
-    LedgerError,
     LedgerUnavailable,
     translate,
 )
-from controller.ledger.filesystem import filesystem_of, identity_of, is_shared
-
-SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
-# STRICT tables came with 3.37, the ->> operator with 3.38.
-_OLDEST_SQLITE = (3, 38, 0)
-_LONGEST_WAIT = 86_400
-# Room for the whole file: 50,000 instances take 10 MB, and SQLite's own 2 MB would have it read
-# pages again and again.
-_CACHE_KIB = 32 * 1024
-# Each transaction writes every page that it touches, whole: half of SQLite's own 4096 makes a
-# reservation 12 % faster, a quarter makes a full ledger slower, for its trees are deeper.
-_PAGE_BYTES = 2048
-
+from controller.ledger.filesystem import identity_of
+from controller.ledger.putback import put_back
+from controller.ledger.sqlitefile import Way, connect
+from controller.ledger.watch import OVERWRITTEN, FileWatch, Loss
 
 _WRITE, _READ = "BEGIN IMMEDIATE", "BEGIN"
 
@@ -77,28 +68,19 @@ class Connection:
         wal: bool | None = True,
         synchronous: str = "NORMAL",
         read_only: bool = False,
+        sole_writer: bool = False,
     ) -> None:
         """Open the file, which is created if it is not there and `read_only` is not set.
 
-        `busy_timeout` is in seconds; `wal` None keeps the file's journal mode. Raises ValueError
-        for a setting out of bounds, LedgerUnavailable, and LedgerCorrupt when the file is no
-        database.
+        `busy_timeout` is in seconds; `wal` None keeps the file's journal mode, and leaves the
+        file's log for others to write into it; `sole_writer` says that these others are this
+        process alone. Raises ValueError for a setting out of bounds, LedgerUnavailable, and
+        LedgerCorrupt when the file is no database.
         """
-        if synchronous.upper() not in SYNCHRONOUS:
-            raise ValueError(f"synchronous {synchronous!r}: expected one of {SYNCHRONOUS}")
-        if not 0 <= busy_timeout <= _LONGEST_WAIT:
-            raise ValueError(
-                f"busy timeout {busy_timeout}: expected 0 or more seconds, at most {_LONGEST_WAIT}"
-            )
-        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-            raise LedgerUnavailable(
-                path, f"SQLite {sqlite3.sqlite_version} is too old", "use SQLite 3.38 or newer"
-            )
+        self._way = Way(
+            busy_timeout=busy_timeout, wal=wal, synchronous=synchronous, read_only=read_only
+        )
         self.path = path
-        self._busy_timeout = busy_timeout
-        self._wal = wal
-        self._synchronous = synchronous.upper()
-        self._read_only = read_only
         self.problem = ""
         """Why the last transaction failed that could not be read or written, until one has written
         something: to read proves little while the disk is full."""
@@ -107,7 +89,8 @@ class Connection:
         self.read = Transaction(self, _READ)
         self._lock = threading.Lock()
         self._file: int | None = None
-        self._identity: tuple[int, int] | None = None
+        self._watch = FileWatch(path, sole_writer=sole_writer and bool(wal))
+        self._damage = ""
         self._db: Database | None = None
         before = identity_of(path)
         try:
@@ -121,15 +104,48 @@ class Connection:
     @property
     def identity(self) -> tuple[int, int] | None:
         """Device and inode of the open file."""
-        return self._identity
+        return self._watch.identity
 
     def close(self) -> None:
         """Close the connection; once more is fine."""
         with self._lock:
-            self._drop()
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            self._close()
+
+    def look(self) -> Loss:
+        """See whether the file is in place and whole, and note it as the problem if it is not."""
+        with self._lock:
+            if self._file is None:
+                return Loss.NONE
+            try:
+                self._require_in_place(self._watch.look_closely())
+            except LedgerCorrupt as error:
+                self.problem = str(error)
+                return Loss.BAD
+            except LedgerUnavailable as error:
+                self.problem = str(error)
+                return Loss.AWAY
+            return Loss.NONE
+
+    def put_back(self) -> Path | None:
+        """Write what the connection has to the path, when `look` says that its file is away.
+
+        Returns where what lay there instead was moved to. Raises LedgerUnavailable, and
+        LedgerCorrupt when the connection has nothing to believe in any more.
+        """
+        with self._lock:
+            if self._db is None or self._damage:
+                raise LedgerCorrupt(self.path, "its content is lost", REBUILT)
+            try:
+                aside = put_back(self._db, self.path, has_log=self._watch.has_log())
+            except sqlite3.Error as error:
+                raise translate(self.path, error) from error
+            except OSError as error:
+                raise LedgerUnavailable(
+                    self.path, f"it cannot be put back ({error})", "check its folder"
+                ) from error
+            self._close()
+            self._db = self._connect()
+            return aside
 
     def begin(self, statement: str) -> Database:
         """Wait for the other threads and begin; `Transaction` is the only caller."""
@@ -152,7 +168,8 @@ class Connection:
         try:
             if error is None and self._db is not None:
                 self._db.conn.execute("COMMIT")
-                if self.problem and self._db.conn.total_changes != self._changes:
+                if self._db.conn.total_changes != self._changes:
+                    self._watch.note()
                     self.problem = ""
             told = error if error is None else self._told(error)
         except SQL_ERRORS as refused:
@@ -169,6 +186,9 @@ class Connection:
         told = translate(self.path, error) if isinstance(error, SQL_ERRORS) else error
         if isinstance(told, LedgerUnavailable):
             self.problem = str(told)
+        if told is not error and isinstance(told, LedgerCorrupt):
+            # For good: what can still be read may be wrong, and would give a held port away.
+            self._damage = f"the file is damaged ({error})"
         return told
 
     def _usable(self) -> Database:
@@ -176,16 +196,22 @@ class Connection:
         if self._file is None:
             raise LedgerUnavailable(self.path, "it was closed", "open it again")
         # Without this, writes to a file that was deleted, moved or replaced would succeed and be
-        # lost, and two processes could give out the same ports. It costs 2 us.
-        if self._identity != identity_of(self.path):
-            raise LedgerUnavailable(
-                self.path,
-                "the file was removed or replaced while it was in use",
-                "put it back, or restart the agent: it rebuilds the ledger",
-            )
+        # lost, and two processes could give out the same ports. It costs 4 us.
+        self._require_in_place(self._watch.look())
         if self._db is None:
             self._db = self._connect()
         return self._db
+
+    def _require_in_place(self, changed: str) -> None:
+        """Raise for what a look at the files has found, and for damage that was met before."""
+        if changed == OVERWRITTEN:
+            self._damage = self._damage or changed
+        if self._damage:
+            raise LedgerCorrupt(self.path, self._damage, REBUILT)
+        if changed:
+            raise LedgerUnavailable(
+                self.path, changed, "put it back; an agent that has it open soon does so by itself"
+            )
 
     def _roll_back(self) -> None:
         try:
@@ -196,66 +222,25 @@ class Connection:
             # transaction gets a new one, and SQLite rolls back what this one left.
             self._drop()
 
+    def _close(self) -> None:
+        self._drop()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
     def _drop(self) -> None:
         if self._db is not None:
             with suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
+            self._watch.note()  # the last one to close the file brings its log into it
 
     def _connect(self) -> Database:
-        if not self.path.parent.is_dir():
-            raise LedgerUnavailable(
-                self.path, "its folder does not exist", "create or mount the folder"
-            )
-        if self._wal and not self._read_only:
-            self._refuse_shared_folder()
-        mode = "ro" if self._read_only else "rwc"
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=self._busy_timeout,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            db = Database(connection, execute_plugins=False)
-            self._configure(db)
-        except (*SQL_ERRORS, LedgerError):
-            connection.close()
-            raise
+        db = connect(self.path, self._way)
         if self._file is None:
             # O_PATH: to close any other descriptor of the file would drop SQLite's locks on it
             # (https://www.sqlite.org/howtocorrupt.html, "POSIX advisory locks").
             self._file = os.open(self.path, os.O_PATH)
-            self._identity = identity_of(self._file)
+            self._watch.identity = identity_of(self._file)
+        self._watch.note()
         return db
-
-    def _refuse_shared_folder(self) -> None:
-        kind = filesystem_of(self.path.parent)
-        if is_shared(kind):
-            raise LedgerUnavailable(
-                self.path,
-                f"its folder is on {kind}, where SQLite's write-ahead log does not work",
-                "keep it on a local disk, or set CHALLENGE_LEDGER_WAL=false",
-            )
-
-    def _configure(self, db: Database) -> None:
-        db.execute("PRAGMA foreign_keys = ON")
-        if self._read_only:
-            db.execute("PRAGMA query_only = ON")
-            return
-        # Before the file has its first page; one that is there keeps the size that it has.
-        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        if self._wal is not None:
-            self._set_journal_mode(db, "wal" if self._wal else "delete")
-        db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-
-    def _set_journal_mode(self, db: Database, wanted: str) -> None:
-        (mode,) = db.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
-        if mode != wanted:
-            raise LedgerUnavailable(
-                self.path,
-                f"SQLite's journal mode is {mode} where {wanted} was asked for",
-                "keep it on a local disk, or set CHALLENGE_LEDGER_WAL=false",
-            )

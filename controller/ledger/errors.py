@@ -8,7 +8,7 @@ nothing.
 import sqlite3
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from controller.ledger.filesystem import identity_of
 
@@ -82,6 +82,10 @@ class LedgerUnavailable(LedgerError):
         self.path = path
 
 
+REBUILT: Final = "the agent sets it aside and rebuilds the ledger from what runs"
+"""What follows for a file that nothing can be believed of."""
+
+
 class LedgerCorrupt(LedgerUnavailable):
     """The file is damaged or is no ledger.
 
@@ -95,6 +99,12 @@ class LedgerCorrupt(LedgerUnavailable):
     def is_at_path(self) -> bool:
         """Whether the bad file is still the one at its path, not one that has replaced it since."""
         return self.inode is None or identity_of(self.path) == self.inode
+
+
+class LedgerLost(LedgerError):
+    """Nothing in the open ledger is to be believed any more; it was closed, its file set aside."""
+
+    reason = "LedgerLost"
 
 
 _REMEDIES = {
@@ -148,9 +158,7 @@ def translate(path: Path, error: SqlError) -> LedgerError:
     if isinstance(error, sqlite3.IntegrityError):
         return LedgerConflict(f"ledger {path}: {error}; nothing was changed")
     if is_corruption(error):
-        return LedgerCorrupt(
-            path, f"the file is damaged ({error})", "restart the agent: it rebuilds the ledger"
-        )
+        return LedgerCorrupt(path, f"the file is damaged ({error})", REBUILT)
     code: int | None = getattr(error, "sqlite_errorcode", None)
     code = -1 if code is None else code
     what, remedy = _REMEDIES.get(code) or _REMEDIES.get(

@@ -16,7 +16,7 @@ _SHARED = frozenset(
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def identity_of(file: Path | int) -> tuple[int, int] | None:
+def identity_of(file: Path | str | int) -> tuple[int, int] | None:
     """Device and inode of the file at a path, or of an open one; None when there is none."""
     try:
         found = os.stat(file)
@@ -53,21 +53,22 @@ def filesystem_of(folder: Path, mounts: str | None = None) -> str | None:
     return kind
 
 
-def set_aside(path: Path, *, today: datetime) -> Path:
+def set_aside(path: Path, *, today: datetime, why: str = "corrupt", alone: bool = False) -> Path:
     """Rename the file and what SQLite keeps beside it to a dated name, which is returned.
 
-    Nothing is deleted. Raises OSError when the folder does not allow it.
+    `alone` leaves what is beside it where it is. Nothing is deleted. Raises OSError when the folder
+    does not allow it.
     """
     stamp = today.strftime("%Y-%m-%dT%H-%M-%SZ")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    aside = path.with_name(f"{path.name}.{why}-{stamp}")
     count = 1
     while aside.exists():
         count += 1
-        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{count}")
+        aside = path.with_name(f"{path.name}.{why}-{stamp}-{count}")
     # The file goes first: a log without its file is dropped by SQLite, a file without its log
     # would have lost transactions.
     os.rename(path, aside)
-    for suffix in ("-wal", "-shm", "-journal"):
+    for suffix in () if alone else ("-wal", "-shm", "-journal"):
         beside = path.with_name(path.name + suffix)
         if beside.exists():
             os.rename(beside, aside.with_name(aside.name + suffix))

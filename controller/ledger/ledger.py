@@ -6,6 +6,7 @@ the business of ports, instances, slots and subnets. It must not know Docker or 
 
 import random
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from controller.ledger import inforce, instances, ports, rebuild, subnets
@@ -13,10 +14,12 @@ from controller.ledger import restore as restoring
 from controller.ledger.connection import Connection
 from controller.ledger.doors import SlotDoor, SubnetDoor
 from controller.ledger.errors import LedgerConflict, LedgerUnavailable
+from controller.ledger.filesystem import set_aside
 from controller.ledger.names import distinct, same_ports
 from controller.ledger.opening import Opened, open_file
 from controller.ledger.portrange import parse_ports
 from controller.ledger.records import Instance, Problem
+from controller.ledger.watch import Loss
 
 
 class Ledger(SlotDoor, SubnetDoor):
@@ -43,6 +46,7 @@ class Ledger(SlotDoor, SubnetDoor):
         busy_timeout: float = 5.0,
         wal: bool | None = True,
         synchronous: str = "NORMAL",
+        sole_writer: bool = False,
     ) -> "Ledger":
         """Open the file, or start it; its folder must exist.
 
@@ -50,7 +54,9 @@ class Ledger(SlotDoor, SubnetDoor):
         `set_range` has set another one; None keeps the recorded one and needs a ledger that is
         there. Free ports outside a changed range go, held ones stay until they are released. `seed`
         fixes the order in which new ports are given out. `busy_timeout` (seconds) bounds the wait
-        for other processes; `synchronous` is OFF, NORMAL, FULL or EXTRA.
+        for other processes; `synchronous` is OFF, NORMAL, FULL or EXTRA. With `sole_writer` no
+        other process brings the log into the file, as one does that opens it with `wal` True: then
+        a file that is written over while it is open is noticed, and a log that is removed.
 
         A corrupt or foreign file is set aside: then `is_new` is True and `set_aside` names it.
         `needs_restore` stays True, over any number of starts, until `restore` was called. `wal`
@@ -63,7 +69,13 @@ class Ledger(SlotDoor, SubnetDoor):
             raise LedgerUnavailable(file, "there is no such file", "start the agent first")
 
         def connect() -> Connection:
-            return Connection(file, busy_timeout=busy_timeout, wal=wal, synchronous=synchronous)
+            return Connection(
+                file,
+                busy_timeout=busy_timeout,
+                wal=wal,
+                synchronous=synchronous,
+                sole_writer=sole_writer,
+            )
 
         return cls(open_file(connect, wanted, random.Random(seed)))
 
@@ -202,6 +214,33 @@ class Ledger(SlotDoor, SubnetDoor):
     def problem(self) -> str:
         """Why the file could not be read or written, until something was written; else empty."""
         return self._connection.problem
+
+    def look(self) -> Loss:
+        """What has become of the file under the open connection; `problem` has the words."""
+        return self._connection.look()
+
+    def put_back(self) -> Path | None:
+        """Write the ledger to its path again when its file is away: nothing of it is lost.
+
+        Returns where the file was moved to that lay there instead. Raises LedgerCorrupt when there
+        is nothing left to write.
+        """
+        return self._connection.put_back()
+
+    def give_up(self) -> Path | None:
+        """Close the ledger, whose file is not to be believed, and set that aside; its new name.
+
+        The next `open` starts a fresh one.
+        """
+        file = self._connection.path
+        try:
+            aside = set_aside(file, today=datetime.now(UTC)) if file.exists() else None
+        except OSError as error:
+            raise LedgerUnavailable(
+                file, f"the file is bad and cannot be renamed ({error})", "move it away"
+            ) from error
+        self.close()
+        return aside
 
     def probe(self, *, now: int) -> None:
         """Write something, to see whether the file can be written."""

@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 from controller.ledger import check, inforce, rebuild
 from controller.ledger.connection import Connection
-from controller.ledger.errors import LedgerCorrupt, LedgerUnavailable
+from controller.ledger.errors import REBUILT, LedgerCorrupt, LedgerUnavailable
 from controller.ledger.filesystem import set_aside
 from controller.ledger.schema import (
     APPLICATION_ID,
@@ -28,7 +28,6 @@ from controller.ledger.schema import (
 )
 
 _logger = logging.getLogger(__name__)
-_REMEDY = "restart the agent: it sets the file aside and rebuilds the ledger"
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _migrate(path: Path, db: Database) -> None:
         migrate(db)
     except sqlite3.IntegrityError as error:
         # Rows that a newer schema's constraints refuse are such as no transaction of ours left.
-        raise LedgerCorrupt(path, f"its rows contradict each other ({error})", _REMEDY) from error
+        raise LedgerCorrupt(path, f"its rows contradict each other ({error})", REBUILT) from error
 
 
 def _require_invariants(path: Path, db: Database) -> None:
@@ -131,13 +130,13 @@ def _require_invariants(path: Path, db: Database) -> None:
     problems = check.broken_invariants(db)
     if problems:
         first = f"{problems[0].kind}: {problems[0].detail}"
-        raise LedgerCorrupt(path, f"{len(problems)} invariant(s) do not hold ({first})", _REMEDY)
+        raise LedgerCorrupt(path, f"{len(problems)} invariant(s) do not hold ({first})", REBUILT)
 
 
 def _require_sound(path: Path, db: Database) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
-        raise LedgerCorrupt(path, "the file is another program's database", _REMEDY)
+        raise LedgerCorrupt(path, "the file is another program's database", REBUILT)
     try:
         broken = check.damage(db)
         newer = set() if broken else unknown_migrations(db)
@@ -146,9 +145,9 @@ def _require_sound(path: Path, db: Database) -> None:
         # SQLITE_ERROR: a table or column that our SQL names is not there. Any other is translated.
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
             raise
-        raise LedgerCorrupt(path, f"its schema is damaged ({error})", _REMEDY) from error
+        raise LedgerCorrupt(path, f"its schema is damaged ({error})", REBUILT) from error
     if broken:
-        raise LedgerCorrupt(path, f"the file is damaged ({broken[0]})", _REMEDY)
+        raise LedgerCorrupt(path, f"the file is damaged ({broken[0]})", REBUILT)
     if newer:
         raise LedgerUnavailable(
             path,
@@ -156,4 +155,4 @@ def _require_sound(path: Path, db: Database) -> None:
             "run that version again, or move the file away to have it rebuilt",
         )
     if not as_made:
-        raise LedgerCorrupt(path, "its tables are not those of a ledger", _REMEDY)
+        raise LedgerCorrupt(path, "its tables are not those of a ledger", REBUILT)

@@ -84,7 +84,9 @@ def _take_one(
 ) -> None:
     if db.execute(_TAKE[holder], [of, name, port]).rowcount != 1:
         # Only a damaged index can offer a port that its own row says is held.
-        raise sqlite3.DatabaseError(f"port {port} is free in the index, held in the table")
+        error = sqlite3.DatabaseError(f"port {port} is free in the index, held in the table")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
 
 
 def first_free(db: Database, *, now: int) -> int | None:

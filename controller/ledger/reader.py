@@ -13,7 +13,7 @@ from typing import Self
 
 from controller.ledger import check, instances, ports, slots, subnets
 from controller.ledger.connection import Connection
-from controller.ledger.errors import LedgerCorrupt, LedgerUnavailable
+from controller.ledger.errors import REBUILT, LedgerCorrupt, LedgerUnavailable
 from controller.ledger.records import (
     Everything,
     Instance,
@@ -189,7 +189,7 @@ def _require_ledger(connection: Connection) -> None:
             raise LedgerCorrupt(
                 path,
                 f"its schema is damaged ({error})",
-                "restart the agent: it rebuilds the ledger",
+                REBUILT,
             ) from error
         if other:
             raise LedgerUnavailable(

@@ -16,6 +16,7 @@ from controller.ledger import (
     LedgerError,
     LedgerReader,
     LedgerUnavailable,
+    Loss,
 )
 from controller.ledger.filesystem import filesystem_of, is_shared
 
@@ -239,8 +240,12 @@ def test_a_held_port_is_never_given_again(path: Path, monkeypatch: pytest.Monkey
     with Ledger.open(path, PORTS) as ledger:
         held = reserve(ledger, "a")
         monkeypatch.setattr("controller.ledger.ports.first_free", lambda db, now: held)
-        with pytest.raises(LedgerError, match="free in the index, held in the table"):
+        with pytest.raises(LedgerCorrupt, match="free in the index, held in the table"):
             reserve(ledger, "b")
+        with pytest.raises(LedgerCorrupt):
+            ledger.uids()
+        assert ledger.look() is Loss.BAD
+    with Ledger.open(path, PORTS) as ledger:
         assert ledger.uids() == {"a"}
         assert ledger.check() == []
 
@@ -318,7 +323,7 @@ def test_the_file_system_of_a_folder(folder: str, kind: str, shared: bool) -> No
 def test_wal_is_refused_on_a_shared_file_system(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.ledger.connection.filesystem_of", lambda folder: "nfs4")
+    monkeypatch.setattr("controller.ledger.sqlitefile.filesystem_of", lambda folder: "nfs4")
     with pytest.raises(LedgerUnavailable, match=r"is on nfs4.*set CHALLENGE_LEDGER_WAL=false"):
         Ledger.open(path, PORTS)
     assert not path.exists()
