@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -26,6 +27,7 @@ from hack.chaosrun.plan import Plan, draw
 from hack.chaosrun.run import NODES, Result, Run, log_files, tell
 
 LAST_LINES = 60
+UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -65,7 +67,8 @@ def _kinds(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the journal, and the logs of a run that failed. Default: a new one in /tmp.",
+    help="Folder for the journal and all logs. Default: a new one in /tmp, which goes after a run "
+    "in which nothing was found.",
 )
 def main(
     minutes: float,
@@ -88,6 +91,7 @@ def main(
         for step in sorted((*plan.load, *plan.faults), key=lambda step: step.at):
             click.echo(f"{step.at:7.1f}  {step}")
         return
+    kept = output is not None
     output = output or Path(tempfile.mkdtemp(prefix=f"challenge-chaos-{seed}-"))
     output.mkdir(parents=True, exist_ok=True)
     report = Report(sys.stdout)
@@ -101,6 +105,8 @@ def main(
     if result.findings:
         report.line(f"\nThe journal and all logs are in {output}")
         sys.exit(1)
+    if not kept:
+        shutil.rmtree(output)
 
 
 def _on_a_bed(
@@ -138,7 +144,7 @@ def _print(report: Report, result: Result, journal: Journal, seed: int) -> None:
     report.line("Users:  " + _listed({k: n for k, n in counts.items() if k not in faults}))
     by_kind = {key.removeprefix("fault "): n for key, n in faults.items()}
     report.line(f"Faults: {sum(faults.values())}: " + _listed(by_kind))
-    report.line("Events: " + _listed(result.launched))
+    report.line("Events: " + _listed(result.events))
     report.line(
         f"{result.live} instances live at the end, as wanted after {result.converged_after:.0f} s"
     )
@@ -149,9 +155,10 @@ def _print(report: Report, result: Result, journal: Journal, seed: int) -> None:
         report.line("\nFound:")
         for text in result.findings:
             report.line(f"  {text}")
-        report.line("\nThe end of the journal:")
-        for line in journal.lines[-LAST_LINES:]:
-            report.line(line)
+        report.line("\nOf these the journal says:")
+        uids = {uid for text in result.findings for uid in UID.findall(text)}
+        for line in journal.about(uids) or journal.lines[-LAST_LINES:]:
+            report.line(f"  {line}")
 
 
 def _about(result: Result, *words: str) -> int:

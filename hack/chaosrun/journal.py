@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 
@@ -47,6 +47,6 @@ class Journal:
         if not known:
             self.note(f"FOUND: {text}")
 
-    def about(self, words: list[str], last: int = 200) -> list[str]:
+    def about(self, words: Collection[str], last: int = 200) -> list[str]:
         """The last lines that have one of the words."""
         return [line for line in self.lines if any(word in line for word in words)][-last:]

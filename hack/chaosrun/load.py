@@ -195,8 +195,9 @@ class Book:
             entry = self._entries[step.number]
             wanted = entry.wanted
             if step.kind == "renew":
-                # A clock that is wrong may have said that it was renewed that much earlier.
-                end = now + timedelta(seconds=step.ttl - MOST_SHIFT)
+                # A clock that is wrong may have said that it was renewed that much earlier; times
+                # are cut to seconds.
+                end = now + timedelta(seconds=step.ttl - MOST_SHIFT - 2)
                 wanted = replace(wanted, lives_until=end)
             else:
                 state = "Suspended" if step.kind == "suspend" else "Ready"

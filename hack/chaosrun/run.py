@@ -62,7 +62,7 @@ class Result:
     """What came of a run."""
 
     findings: list[str] = field(default_factory=list)
-    launched: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
     """Events of instances, by their reason."""
     live: int = 0
     converged_after: float = 0.0
@@ -87,9 +87,8 @@ class Run:
         self._prepare()
         self._break_while_loaded(seconds)
         wanted = self._heal()
-        self._result.live = len(wanted)
         self._converge("all that should be there is", wanted)
-        self._count_events()
+        self._count()
         self._delete_all()
         self._converge("nothing is left", [])
         self._read_logs()
@@ -200,9 +199,15 @@ class Run:
             for number in self.fleet.numbers
         ]
 
-    def _count_events(self) -> None:
-        for event in self._api.events():
-            self._result.launched[event["reason"]] += int(event.get("count") or 1)
+    def _count(self) -> None:
+        try:
+            self._result.live = len(self._api.instances())
+            events = self._api.events()
+        except (NoAnswer, Refused) as error:
+            self.journal.found(f"the API server does not answer after all faults: {error}")
+            return
+        for event in events:
+            self._result.events[event["reason"]] += int(event.get("count") or 1)
 
     def _delete_all(self) -> None:
         with self.bed.report.stage("delete everything"):
