@@ -24,7 +24,7 @@ from hack.chaosrun.journal import Journal
 from hack.chaosrun.kinds import FAULTS
 from hack.chaosrun.leftovers import left_behind
 from hack.chaosrun.plan import Plan, draw
-from hack.chaosrun.run import NODES, Result, Run, log_files, tell
+from hack.chaosrun.run import DAEMONS, NODES, Result, Run, log_files, tell
 
 LAST_LINES = 60
 UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -118,7 +118,7 @@ def _on_a_bed(
     bed = Bed.create(name, temporary_folder() / name, report, temporary=True, own_engines=True)
     try:
         bed.start_control_plane()
-        start_nodes(bed, len(NODES))
+        start_nodes(bed, len(NODES), daemons=DAEMONS)
         run = Run(bed, plan, seed, journal)
         try:
             result = run.go(seconds)
@@ -146,7 +146,10 @@ def _print(report: Report, result: Result, journal: Journal, seed: int) -> None:
     report.line(f"Faults: {sum(faults.values())}: " + _listed(by_kind))
     report.line("Events: " + _listed(result.events))
     report.line(
-        f"{result.live} instances live at the end, as wanted after {result.converged_after:.0f} s"
+        f"{result.events['Ready']} times up, {result.events['Rescheduled']} moves to another node"
+    )
+    report.line(
+        f"{result.live} instances in the end, as wanted {result.converged_after:.0f} s after that"
     )
     lost, collided = _about(result, "lost"), _about(result, "collide", "says that it is")
     others = len(result.findings) - lost - collided

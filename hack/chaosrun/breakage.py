@@ -7,6 +7,7 @@ it.
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ FILLER: Final = "filler"
 DISK: Final = "16m"
 """Size of the disk of an agent's state folder."""
 DOCKER_TIMEOUT: Final = 3
+THAW: Final = 30.0
+"""Seconds that an engine which was frozen is given to answer again."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,10 @@ class Breakage:
         """Have the engine of a node answer."""
         engine = self._fleet.bed.engine(number)
         dockerd = engine.state.dockerd
-        if dockerd is not None and dockerd.alive():
-            dockerd.signal(signal.SIGCONT)
+        if dockerd is not None and dockerd.signal(signal.SIGCONT):
+            deadline = time.monotonic() + THAW
+            while not engine.alive() and time.monotonic() < deadline:
+                dockerd.wait(0.2)
             return
         engine.start()
         self._fleet.bed.state.save()

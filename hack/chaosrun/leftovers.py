@@ -9,7 +9,7 @@ from hack.bed.state import BedState
 
 
 def left_behind(state: BedState) -> list[str]:
-    """A line for each folder, mount, lock, process and network namespace of a bed that is still there."""
+    """A line for each process, lock, folder, mount and namespace of a bed that is still there."""
     found = [f"process {each.name} ({each.pid})" for each in processes_of_folder(state.folder)]
     found += [f"lock {path}" for path in LOCKS.glob(f"challenge-controller-{state.name}-*")]
     found += [f"folder {state.folder}"] if state.folder.exists() else []

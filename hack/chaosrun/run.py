@@ -29,13 +29,15 @@ from hack.chaosrun.watch import Watch
 
 NAMESPACE: Final = "chaos"
 NODES: Final = ("node-1", "node-2")
+DAEMONS: Final = {2: {"live-restore": True}}
+"""What else daemon.json has on a node: the containers of one outlive their engine."""
 TIMERS: Final = {
     "CHALLENGE_MANAGER_LEASE_DURATION": "4",
     "CHALLENGE_NODE_LEASE_DURATION": "6",
     "CHALLENGE_NODE_LOSS_TIMEOUT": "8",
     "CHALLENGE_RESYNC_INTERVAL": "5",
     "CHALLENGE_BACKOFF_MAXIMUM": "5",
-    "CHALLENGE_DOCKER_TIMEOUT": "8",
+    "CHALLENGE_DOCKER_TIMEOUT": "5",
     "CHALLENGE_LAUNCH_TIMEOUT": "30",
     "CHALLENGE_RESTART_BUDGET": "50",
 }
@@ -158,7 +160,11 @@ class Run:
     def _heal(self) -> list[Wanted]:
         with self.bed.report.stage("heal everything"):
             self.journal.note("all faults are over")
-            self._breakage.heal()
+            try:
+                self._breakage.heal()
+            except BedError as error:
+                # What does not come up is for the audit to tell.
+                self.journal.note(f"not healed: {error}")
         with self.bed.report.stage("the users' last requests are answered"):
             if not self._load.join(STEPS_LEFT):
                 self.journal.found("users' requests are not answered")
