@@ -21,7 +21,7 @@ from hack.bed.errors import BedError
 from hack.bed.foreign import claim_node, remove_from_node
 from hack.bed.image import import_echo_image
 from hack.bed.kubeconfig import Kubectl, copy_current, current_server
-from hack.bed.leftovers import processes_of_folder
+from hack.bed.leftovers import processes_of_folder, unmount_below
 from hack.bed.packages import install_missing
 from hack.bed.processes import Process, by_pid, uninterrupted
 from hack.bed.programs import find_kubectl, find_programs
@@ -298,4 +298,5 @@ class Bed:
                 for node in self.state.nodes:
                     network.remove_node(links, node.number)
                 network.remove_network(links)
+            unmount_below(self.state.folder)  # a small disk for a state folder, say
             shutil.rmtree(self.state.folder, ignore_errors=True)

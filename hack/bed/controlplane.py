@@ -108,6 +108,17 @@ class ControlPlane:
             self.state.apiserver.stop(timeout=5.0)
             self.state.apiserver = None
 
+    def kill_etcd(self) -> None:
+        """Kill etcd alone, as in a crash; what it had stays."""
+        if self.state.etcd is not None:
+            self.state.etcd.kill()
+
+    def start_etcd_again(self) -> None:
+        """Start etcd alone, with what it had and where it was, and wait for it."""
+        self.state.etcd = self._spawn("etcd", self._etcd_command(free_port("127.0.0.1")))
+        if not self._wait(self.state.etcd, self._etcd_ready):
+            raise _not_up(self.state.etcd)
+
     def alive(self) -> bool:
         """Whether both programs run."""
         both = (self.state.etcd, self.state.apiserver)

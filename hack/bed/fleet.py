@@ -23,11 +23,17 @@ def agent_name(number: int) -> str:
     return f"agent-{number}"
 
 
-def start_nodes(bed: Bed, count: int) -> None:
-    """Start engines for nodes 1 to `count`, with the demo image on each."""
+def start_nodes(
+    bed: Bed, count: int, *, daemons: Mapping[int, Mapping[str, object]] | None = None
+) -> None:
+    """Start engines for nodes 1 to `count`, with the demo image on each.
+
+    `daemons` has entries of daemon.json for some of them, by their numbers.
+    """
     for number in range(1, count + 1):
         first = 10000 + PORTS * (number - 1)
-        bed.start_engine(number, ports=f"{first}-{first + PORTS - 1}")
+        ports, daemon = f"{first}-{first + PORTS - 1}", (daemons or {}).get(number)
+        bed.start_engine(number, ports=ports, daemon=daemon)
         bed.import_image(number)
 
 

@@ -35,7 +35,7 @@ class Endpoint:
 def endpoints(kubectl: Kubectl, namespace: str = "default") -> list[Endpoint]:
     """All published ports of all instances in a namespace, as their status tells them."""
     listed = json.loads(kubectl("get", "chinst", "-n", namespace, "-o", "json").stdout)["items"]
-    return [endpoint for found in listed for endpoint in _of_instance(found)]
+    return [endpoint for found in listed for endpoint in endpoints_of(found)]
 
 
 def ask(endpoint: Endpoint) -> dict[str, Any]:
@@ -57,14 +57,16 @@ def ask(endpoint: Endpoint) -> dict[str, Any]:
     return answer
 
 
-def _of_instance(found: dict[str, Any]) -> Iterator[Endpoint]:
-    template = found["status"].get("template") or {"containers": []}
+def endpoints_of(found: dict[str, Any]) -> Iterator[Endpoint]:
+    """The published ports of one instance, as its status tells them."""
+    status = found.get("status") or {}
+    template = status.get("template") or {"containers": []}
     declared = {
         (container["name"], port["containerPort"]): port.get("appProtocol")
         for container in template["containers"]
         for port in container.get("ports", [])
     }
-    for port in found["status"].get("ports", []):
+    for port in status.get("ports") or []:
         host, _, number = port["endpoint"].rpartition(":")
         yield Endpoint(
             instance=found["metadata"]["name"],
