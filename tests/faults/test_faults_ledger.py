@@ -67,8 +67,8 @@ def world(
 @pytest.mark.parametrize(
     "spoil",
     [
-        books.remove,
         books.overwrite_with_old,
+        pytest.param(books.remove, marks=SLOW),
         pytest.param(books.replace_by_old, marks=SLOW),
         pytest.param(books.spoil_header, marks=SLOW),
         pytest.param(books.spoil_page, marks=SLOW),
