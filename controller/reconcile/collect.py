@@ -76,6 +76,7 @@ async def leftovers(services: Services, seen: Seen) -> None:
         # No part of this version makes warm slots: whatever is there is of an unfinished trial.
         slots = await services.book(Ledger.drop_warm_slots, keep=(), now=now)
         tell(services, "slot", len(slots))
+    await _ports(services, seen, now)
     used = {state.network for states in seen.containers.values() for state in states}
     gone: list[str] = []
     try:
@@ -85,6 +86,22 @@ async def leftovers(services: Services, seen: Seen) -> None:
     tell(services, "network", len(gone))
     if slots or subnets or gone:
         _event(services, f"Took away what nobody owned: {_listed(gone, subnets, slots)}")
+
+
+async def _ports(services: Services, seen: Seen, now: int) -> None:
+    """Free the ports that the ledger holds for nobody, but for those that containers are bound to.
+
+    The rows of these come back by the reconciles of their instances.
+    """
+    bound = {
+        binding.host_port
+        for states in seen.containers.values()
+        for state in states
+        for binding in state.bindings
+    }
+    if left := await services.book(Ledger.ownerless_ports) - bound:
+        freed = await services.book(Ledger.free_ownerless_ports, left, now=now)
+        tell(services, "port", len(freed))
 
 
 async def networks(services: Services, *, used: Set[str] = frozenset()) -> list[str]:
