@@ -15,6 +15,7 @@ from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.registry import Registry
+from hack.bed.running import RunningController
 from tests.faults import left
 from tests.faults.worlds import QUICK, Start, Worlds
 from tests.integration.registries import HeldDoor
@@ -79,6 +80,13 @@ def collected(world: World) -> dict[str, float]:
         for sample in family.samples
         if sample.name == "challenge_collected_total" and sample.value
     }
+
+
+def killed_and_back(running: RunningController) -> None:
+    """Once more, until it has put everything right."""
+    running.kill()
+    running.start_again()
+    until(lambda: running.logs().count("Start-up: ") == 2)
 
 
 @contextmanager
@@ -249,10 +257,8 @@ def test_two_installations_share_an_engine_and_leave_each_other_alone(
         second.wait("Ready")
         with world.docker() as client:
             seen = left.there(client)
-            for running in (world.controller, other):
-                running.kill()
-                running.start_again()
-                until(lambda: running.logs().count("Start-up: ") == 2)  # noqa: B023
+            killed_and_back(world.controller)
+            killed_and_back(other)
             # Some looks of both.
             assert not other.wait(3)
             assert left.there(client) == seen
