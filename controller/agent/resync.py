@@ -36,10 +36,10 @@ async def resync(services: Services, queue: WorkQueue) -> None:
         queue.wake(key)
     if lifted := await asyncio.to_thread(cmgr.lift_bindable, services.ledger):
         logger.info("Took %d ports into use that cmgr has given up", len(lifted))
-    await collect.leftovers(services, seen.containers)
     services.fence.expect(plan.orphans)
     for orphan in plan.orphans.values():
         queue.wake(orphan.key)
+    await collect.leftovers(services, seen)
     logger.debug(
         "Resync: %d instances, %d without an object here", len(seen.objects), len(plan.orphans)
     )

@@ -8,7 +8,7 @@ labels of this node and installation.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Set
 
 from controller.api import reasons
 from controller.cluster.client import INSTANCES, Object
@@ -21,6 +21,7 @@ from controller.reconcile.preparing import NOBODY
 from controller.reconcile.services import Services
 from controller.runtime import containers
 from controller.runtime.containers import ContainerState
+from controller.runtime.errors import RuntimeFault
 
 logger = logging.getLogger(__name__)
 
@@ -59,22 +60,48 @@ def is_busy(services: Services, uid: str) -> bool:
     )
 
 
-async def leftovers(services: Services, found: Mapping[str, Sequence[ContainerState]]) -> None:
-    """Take away networks, subnets and slots that are nobody's; ``found`` are uids with containers.
+async def leftovers(services: Services, seen: Seen) -> None:
+    """Take away networks, subnets and slots that are nobody's.
 
-    Raises RuntimeFault, LedgerError.
+    One that resists is logged, and tried again the next time. Raises LedgerError.
     """
     now = milliseconds(services.clock.now())
-    subnets = await services.book(Ledger.free_ownerless_subnets, keep=[NOBODY, *found], now=now)
-    tell(services, "subnet", len(subnets))
-    # No part of this version makes warm slots: whatever is there is of an unfinished trial.
-    slots = await services.book(Ledger.drop_warm_slots, keep=(), now=now)
-    tell(services, "slot", len(slots))
-    used = {state.network for states in found.values() for state in states}
-    gone = await networks(services, used=used)
+    keep = {NOBODY, *seen.containers}
+    subnets: set[str] = set()
+    if {held.owner for held in await services.book(Ledger.subnets)} - keep - seen.rows.keys():
+        subnets = await services.book(Ledger.free_ownerless_subnets, keep=keep, now=now)
+        tell(services, "subnet", len(subnets))
+    slots: set[str] = set()
+    if any(slot.instance is None for slot in await services.book(Ledger.slots)):
+        # No part of this version makes warm slots: whatever is there is of an unfinished trial.
+        slots = await services.book(Ledger.drop_warm_slots, keep=(), now=now)
+        tell(services, "slot", len(slots))
+    await _ports(services, seen, now)
+    used = {state.network for states in seen.containers.values() for state in states}
+    gone: list[str] = []
+    try:
+        gone = await networks(services, used=used)
+    except RuntimeFault as fault:
+        logger.warning("Cannot remove the networks that nobody owns: %s", fault)
     tell(services, "network", len(gone))
     if slots or subnets or gone:
         _event(services, f"Took away what nobody owned: {_listed(gone, subnets, slots)}")
+
+
+async def _ports(services: Services, seen: Seen, now: int) -> None:
+    """Free the ports that the ledger holds for nobody, but for those that containers are bound to.
+
+    The rows of these come back by the reconciles of their instances.
+    """
+    bound = {
+        binding.host_port
+        for states in seen.containers.values()
+        for state in states
+        for binding in state.bindings
+    }
+    if left := await services.book(Ledger.ownerless_ports) - bound:
+        freed = await services.book(Ledger.free_ownerless_ports, left, now=now)
+        tell(services, "port", len(freed))
 
 
 async def networks(services: Services, *, used: Set[str] = frozenset()) -> list[str]:
@@ -98,10 +125,9 @@ def removed(services: Services, uid: str) -> None:
         tell(services, kind, number)
     torn_down = set(kinds) - {"row", "port"}
     services.findings.tally["orphan" if torn_down else "released"] += 1
-    what = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
     name = f"{orphan.key.namespace}/{orphan.key.name} (uid {uid})"
-    logger.info("Collected what was left of %s: %s", name, what)
-    _event(services, f"Took away what was left of {name}, which this node does not have: {what}")
+    logger.info("Collected what was left of %s: %s", name, orphan)
+    _event(services, f"Took away what was left of {name}, which this node does not have: {orphan}")
 
 
 def tell(services: Services, kind: str, number: int = 1) -> None:

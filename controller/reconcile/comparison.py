@@ -55,6 +55,12 @@ class Orphan:
     key: Key
     kinds: Counter[str]
 
+    def __str__(self) -> str:
+        """What of it is here, in words."""
+        return ", ".join(
+            f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in (+self.kinds).items()
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -67,7 +73,7 @@ class Plan:
     crashed: dict[str, Key] = field(default_factory=dict)
     """Whose launch was cut off."""
     adopted: int = 0
-    """Instances of which all three know, on the same ports."""
+    """Instances with an object, a row and containers that agree, and are left as they are."""
 
 
 def compare(seen: Seen, *, begun_before: int, busy: Callable[[str], bool]) -> Plan:
@@ -76,32 +82,31 @@ def compare(seen: Seen, *, begun_before: int, busy: Callable[[str], bool]) -> Pl
     ``busy`` tells of a uid whether somebody is at work on it, or waits for something to go on.
     """
     known = seen.rows.keys() | seen.containers.keys() | seen.left.keys()
+    crashed = {
+        uid: key_of(read)
+        for uid, read in seen.objects.items()
+        if _has_crashed(seen, uid, begun_before) and not busy(uid)
+    }
+    here = seen.objects.keys() & seen.containers.keys()
+    unbooked = {
+        uid: key_of(seen.objects[uid])
+        for uid in here
+        if not is_booked(seen.rows.get(uid), seen.containers[uid])
+    }
     return Plan(
         orphans={uid: _orphan(seen, uid) for uid in sorted(known - seen.objects.keys())},
-        unbooked={
-            uid: key_of(seen.objects[uid])
-            for uid in sorted(seen.objects.keys() & seen.containers.keys())
-            if not is_booked(seen.rows.get(uid), seen.containers[uid])
-        },
-        crashed={
-            uid: key_of(seen.objects[uid])
-            for uid, row in sorted(seen.rows.items())
-            if uid in seen.objects
-            and is_crashed(
-                row,
-                wanted_containers(seen.objects[uid]),
-                seen.containers.get(uid, ()),
-                begun_before=begun_before,
-            )
-            and not seen.objects[uid]["metadata"].get("deletionTimestamp")
-            and not busy(uid)
-        },
-        adopted=sum(
-            1
-            for uid in seen.objects.keys() & seen.containers.keys()
-            if is_booked(seen.rows.get(uid), seen.containers[uid])
-        ),
+        unbooked=unbooked,
+        crashed=crashed,
+        adopted=len(here - unbooked.keys() - crashed.keys()),
     )
+
+
+def _has_crashed(seen: Seen, uid: str, begun_before: int) -> bool:
+    read, row = seen.objects[uid], seen.rows.get(uid)
+    if row is None or read["metadata"].get("deletionTimestamp"):
+        return False
+    found = seen.containers.get(uid, ())
+    return is_crashed(row, wanted_containers(read), found, begun_before=begun_before)
 
 
 def is_booked(row: Row | None, found: Iterable[ContainerState]) -> bool:

@@ -33,7 +33,7 @@ async def keep_preparing(services: Services) -> None:
     while True:
         await asyncio.sleep(PERIOD)
         try:
-            if not known and not services.engine_problem:
+            if not known and services.started and not services.engine_problem:
                 await collect(services)  # an earlier process may have made some
                 known = True
             while known and await prepare(services):

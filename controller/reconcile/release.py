@@ -33,8 +33,8 @@ async def tidy(services: Services) -> None:
 
     But for spare ones where the operator wants some to be there before the first instance is.
     """
-    if services.seen:
-        return
+    if services.seen or not services.started:
+        return  # or the ledger may not know yet what runs
     left = await services.book(Ledger.uids)
     if left:
         return

@@ -10,7 +10,7 @@ import logging
 
 from controller.api.instance import ChallengeInstance
 from controller.ledger import Instance as Row
-from controller.ledger import Ledger
+from controller.ledger import Ledger, Problem
 from controller.reconcile import collect, comparison, regain
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.comparison import Seen
@@ -40,9 +40,11 @@ async def reconcile(services: Services) -> None:
     now = milliseconds(services.clock.now())
     begun_before = now - round(services.settings.launch_grace * 1000)
     plan = comparison.compare(seen, begun_before=begun_before, busy=lambda _uid: False)
-    problems = await services.book(
-        Ledger.restore, list(found.values()), now=now, instead_of=sorted(wrong)
-    )
+    problems: list[Problem] = []
+    if is_new or found:
+        problems = await services.book(
+            Ledger.restore, list(found.values()), now=now, instead_of=sorted(wrong)
+        )
     booked = await services.book(Ledger.uids)
     regained = {uid: row for uid, row in found.items() if uid in booked}
     if regained:

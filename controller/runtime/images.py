@@ -152,9 +152,7 @@ class Images:
 
     def awaited_by(self, waiter: Hashable) -> bool:
         """Whether that one waits for a pull that is under way."""
-        return any(
-            record.task is not None and waiter in record.wakes for record in self._records.values()
-        )
+        return any(waiter in record.wakes for record in self._records.values())
 
     def missing(self, image: str) -> None:
         """The engine says that it has no such image: ask it the next time."""

@@ -28,7 +28,7 @@ class Things:
 @contextmanager
 def ledger(world: World) -> Iterator[Ledger]:
     """The node's ledger, to be written beside the agent or while that is down."""
-    with Ledger.open(world.state_dir / "ledger.db", None) as opened:
+    with Ledger.open(world.state_dir / "ledger.db", None, wal=None) as opened:
         yield opened
 
 
@@ -88,18 +88,22 @@ def row(world: World, uid: str, *, now: int = 1) -> int:
     return held["nc"]
 
 
-def foreign(client: docker.APIClient, image: str, node: str) -> Things:
-    """What is nobody's, another installation's, and named like ours without a label of ours."""
+def foreign(client: docker.APIClient, image: str, installation: str, node: str) -> Things:
+    """What is another installation's or node's, and what is named like ours and has no label."""
     config = client.create_host_config(network_mode="bridge")
     plain = f"chal-{uuid4()}-echo"
     client.start(client.create_container(image, name=plain, host_config=config)["Id"])
     client.create_network(f"{plain}-net", driver="bridge")
     client.create_volume(f"{plain}-vol")
-    other = owner("another-installation", node)
+    other, elsewhere = owner("another-installation", node), owner(installation, "another-node")
     return Things(
-        {plain, of_an_instance(client, image, other)},
-        {f"{plain}-net", own_network(client, other, "10.219.0.0/27")},
-        {f"{plain}-vol", volume(client, other)},
+        {plain, *(of_an_instance(client, image, each) for each in (other, elsewhere))},
+        {
+            f"{plain}-net",
+            own_network(client, other, "10.219.0.0/27"),
+            own_network(client, elsewhere, "10.219.1.0/27"),
+        },
+        {f"{plain}-vol", *(volume(client, each) for each in (other, elsewhere))},
     )
 
 

@@ -9,12 +9,13 @@ from controller.api import conditions, reasons
 from controller.cluster.client import EVENTS, INSTANCES, NODES
 from controller.cluster.errors import ApiUnavailable
 from controller.ledger import Ledger
-from controller.reconcile import collect, startup
+from controller.reconcile import collect, preparing, release, startup
 from controller.reconcile.gate import Work
 from controller.reconcile.instance import InstanceReconciler
 from controller.reconcile.queue import Key, WorkQueue
 from controller.reconcile.readiness import Target
 from controller.reconcile.startup import NothingMatches
+from controller.runtime import labels
 from tests.unit.reconcile.world import UID, World, template
 
 KEY = Key(UID, "team", "web")
@@ -246,8 +247,9 @@ async def test_a_row_that_goes_while_the_agent_runs_comes_back_by_the_next_look(
 ) -> None:
     runs(node, port=10003)
     reconciler, _ = served(node)
-    await compared(node)
-    assert node.services.findings.unbooked == {UID}
+    read = node.cluster.read(INSTANCES, "web", "team")
+    node.services.seen[UID] = read["metadata"]["resourceVersion"]
+    assert await compared(node) == {UID}
     await reconciler.reconcile(KEY)
     held = node.services.ledger.get(UID)
     assert held is not None
@@ -289,3 +291,17 @@ async def test_subnets_and_slots_of_nobody_are_given_back(node: World, ledger: L
     assert {each.owner for each in ledger.subnets()} == {UID, "prepared-network"}
     assert ledger.slots() == []
     assert (count(node, "subnet"), count(node, "slot")) == (1, 1)
+
+
+async def test_no_network_goes_or_comes_before_the_ledger_knows_what_runs(node: World) -> None:
+    node.engine.networks = {"shared": {labels.NETWORK_KIND: labels.KIND_SHARED}}
+    node.configure(prepared_networks=1)
+    node.engine.creates = True
+    node.services.started = False
+    await release.tidy(node.services)
+    assert not await preparing.prepare(node.services)
+    assert node.engine.calls == []
+    node.services.started = True
+    await release.tidy(node.services)
+    assert node.engine.calls == ["DELETE networks/shared"]
+    assert await preparing.prepare(node.services)

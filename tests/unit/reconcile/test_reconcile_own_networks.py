@@ -58,6 +58,11 @@ class FakeNetworks:
         assert name not in self.users, "a container is on it"
         self.removed += self.there.pop(name, None) is not None
 
+    async def remove_unused(self, _: Engine, name: str) -> bool:
+        if name not in self.users:
+            self.removed += self.there.pop(name, None) is not None
+        return name not in self.there
+
     async def list(self, _: Engine, *, installation: str, node: str) -> list[NetworkState]:
         assert (installation, node) == (SETTINGS.installation, "n1")
         return list(self.there.values())
@@ -71,6 +76,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeNetworks:
     made = FakeNetworks()
     monkeypatch.setattr(networks, "ensure_own_network", made.ensure)
     monkeypatch.setattr(networks, "remove_network", made.remove)
+    monkeypatch.setattr(networks, "remove_unused", made.remove_unused)
     monkeypatch.setattr(networks, "list_networks", made.list)
     monkeypatch.setattr(networks, "is_clean", made.is_clean)
     return made
@@ -193,6 +199,33 @@ async def test_a_container_on_a_free_network_keeps_it_from_being_given_away(node
     node.empty("a")
     await again.resync()
     assert again.own.preferred(EGRESS_NONE) == [node.fake.there[name].subnet]
+
+
+async def test_a_network_goes_after_the_containers_that_are_known_to_be_on_it(node: Node) -> None:
+    name = await node.launch("a")
+    node.ledger.free_subnet("a", now=1)
+    again = Node(node.ledger, node.fake)
+    known = owners(node.ledger, node.own.pool)
+    assert await again.own.collect(known, keep=False, used={name}) == []
+    node.empty("a")
+    assert await again.own.collect(known, keep=False) == [name]
+
+
+async def test_what_an_earlier_process_has_left_of_one_instance_goes_and_no_other(
+    node: Node,
+) -> None:
+    mine, other = await node.launch("a"), await node.launch("b")
+    subnet = node.fake.there[mine].subnet
+    assert subnet is not None
+    assert await node.own.remove_left("a", [subnet], set()) == 0, "this process knows it itself"
+    again = Node(node.ledger, node.fake)
+    assert await again.own.remove_left("a", [], set()) == 0
+    assert await again.own.remove_left("a", [subnet], set()) == 0, "a container is on it"
+    node.empty("a")
+    assert await again.own.remove_left("a", [subnet], set()) == 1
+    node.empty("b")
+    assert await again.own.remove_left("b", [], {other, "bridge"}) == 1
+    assert node.fake.there == {}
 
 
 async def test_whatever_happens_no_two_instances_share_a_network(

@@ -136,6 +136,20 @@ async def test_many_who_wait_for_one_image_share_a_pull_and_are_all_woken(
     assert await images.state("web:1") == Present("id of web:1")
 
 
+async def test_who_waits_for_a_pull_is_known_until_it_ends(
+    fake: FakeEngine, images: Images, registry: Registry
+) -> None:
+    fake.holds = lambda request: request.method == "POST"
+    fake.held.clear()
+    woken = asyncio.Event()
+    await images.ensure("web:1", "IfNotPresent", woken.set, waiter="uid")
+    assert (images.awaited_by("uid"), images.awaited_by("other")) == (True, False)
+    fake.held.set()
+    await woken.wait()
+    await asyncio.sleep(0)
+    assert not images.awaited_by("uid")
+
+
 async def test_no_more_pulls_at_once_than_allowed(
     fake: FakeEngine, engine: Engine, images: Images, registry: Registry
 ) -> None:
