@@ -31,7 +31,8 @@ EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "5"))
 
 PORTS = "10000-10005"
 UIDS = st.sampled_from([f"u{number}" for number in range(6)])
-NAMES = ("http", "nc")
+INNER = {"http": 8080, "nc": 9000}
+NAMES = {("c", port, "tcp"): name for name, port in INNER.items()}
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Container:
 
     def listed(self, uid: str) -> ContainerState:
         """As the engine's list has it: no ports of one that does not run."""
-        bindings = [PortBinding(80, "tcp", port, "") for port in self.ports.values()]
+        bindings = [PortBinding(INNER[name], "tcp", port, "") for name, port in self.ports.items()]
         return ContainerState(
             id=uid,
             name=uid,
@@ -88,7 +89,7 @@ class OldLedgers(RuleBasedStateMachine):
         found = {
             uid: Instance(uid=uid, namespace="ns", name=uid, ports=self.engine[uid].ports)
             for uid in listed
-            if uid in self.objects and not comparison.is_booked(rows.get(uid), listed[uid])
+            if uid in self.objects and not comparison.is_booked(rows.get(uid), listed[uid], NAMES)
         }
         wrong = comparison.wrong_rows(rows, found, comparison.running(listed))
         self.ledger.restore(list(found.values()), now=1, instead_of=sorted(wrong))
@@ -104,7 +105,7 @@ class OldLedgers(RuleBasedStateMachine):
         if uid in self.engine:
             return
         try:
-            ports = self.ledger.reserve(uid, NAMES, namespace="ns", name=uid, now=1)
+            ports = self.ledger.reserve(uid, INNER, namespace="ns", name=uid, now=1)
         except PortsExhausted:
             return
         if crash == 1:
