@@ -91,6 +91,8 @@ class Connection:
         self._file: int | None = None
         self._watch = FileWatch(path, sole_writer=sole_writer and bool(wal))
         self._damage = ""
+        self._beside = ""
+        """What has become of the log, by the last `look`."""
         self._db: Database | None = None
         before = identity_of(path)
         try:
@@ -116,8 +118,9 @@ class Connection:
         with self._lock:
             if self._file is None:
                 return Loss.NONE
+            self._beside = self._watch.look_beside()
             try:
-                self._require_in_place(self._watch.look_closely())
+                self._require_in_place()
             except LedgerCorrupt as error:
                 self.problem = str(error)
                 return Loss.BAD
@@ -145,6 +148,7 @@ class Connection:
                 ) from error
             self._close()
             self._db = self._connect()
+            self._beside = ""
             return aside
 
     def begin(self, statement: str) -> Database:
@@ -196,14 +200,15 @@ class Connection:
         if self._file is None:
             raise LedgerUnavailable(self.path, "it was closed", "open it again")
         # Without this, writes to a file that was deleted, moved or replaced would succeed and be
-        # lost, and two processes could give out the same ports. It costs 4 us.
-        self._require_in_place(self._watch.look())
+        # lost, and two processes could give out the same ports. It costs 2 us.
+        self._require_in_place()
         if self._db is None:
             self._db = self._connect()
         return self._db
 
-    def _require_in_place(self, changed: str) -> None:
-        """Raise for what a look at the files has found, and for damage that was met before."""
+    def _require_in_place(self) -> None:
+        """Raise for what a look at the file finds, and for what earlier ones have found."""
+        changed = self._watch.look() or self._beside
         if changed == OVERWRITTEN:
             self._damage = self._damage or changed
         if self._damage:
@@ -233,7 +238,7 @@ class Connection:
             with suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
-            self._watch.note()  # the last one to close the file brings its log into it
+            self._watch.opened()  # the last one to close the file brings its log into it
 
     def _connect(self) -> Database:
         db = connect(self.path, self._way)
@@ -242,5 +247,5 @@ class Connection:
             # (https://www.sqlite.org/howtocorrupt.html, "POSIX advisory locks").
             self._file = os.open(self.path, os.O_PATH)
             self._watch.identity = identity_of(self._file)
-        self._watch.note()
+        self._watch.opened()
         return db

@@ -120,6 +120,12 @@ class Ledger(SlotDoor, SubnetDoor):
             subnets.free(db, uid)
             instances.delete(db, uid)
 
+    def free_ownerless_ports(self, among: Iterable[int], *, now: int) -> set[int]:
+        """Free those of the ports that an instance without a row has; the ones that it freed."""
+        among = list(among)
+        with self._connection.write as db:
+            return ports.give_back_ownerless(db, among)
+
     def confirm(self, uid: str, *, now: int) -> None:
         """Note that Docker holds all ports of the instance; raises InstanceNotFound."""
         with self._connection.write as db:

@@ -33,6 +33,7 @@ _GIVE_BACK = (
     "UPDATE ports SET instance = NULL, slot = NULL, name = NULL, confirmed = NULL,"
     f" turn = {END_OF_LINE} WHERE "
 )
+_OWNERLESS = "instance IS NOT NULL AND instance NOT IN (SELECT id FROM instances)"
 _END_QUARANTINE = (
     f"UPDATE ports SET quarantine = NULL, quarantine_until = NULL, turn = {END_OF_LINE} WHERE "
 )
@@ -126,6 +127,28 @@ def give_back_slot(db: Database, slot: str) -> None:
     """Free the ports of a slot, but for those that an instance has claimed with it."""
     db.execute(_GIVE_BACK + "slot = ? AND instance IS NULL", [slot])
     drop_outside(db)
+
+
+def ownerless(db: Database) -> set[int]:
+    """The ports of instances that have no row.
+
+    The foreign keys forbid them; a program that writes into the file without can leave some.
+    """
+    query = f"SELECT port FROM ports INDEXED BY ports_by_instance WHERE {_OWNERLESS}"
+    return {port for (port,) in db.execute(query)}
+
+
+def give_back_ownerless(db: Database, among: Iterable[int]) -> set[int]:
+    """Free those of the ports that an instance without a row has; the ones that it freed."""
+    query = (
+        f"SELECT port FROM ports WHERE port IN (SELECT value FROM json_each(?)) AND {_OWNERLESS}"
+    )
+    left = {port for (port,) in db.execute(query, [json.dumps(list(among))])}
+    for port in left:
+        db.execute(_GIVE_BACK + "port = ?", [port])
+    if left:
+        drop_outside(db)
+    return left
 
 
 def drop_outside(db: Database) -> None:

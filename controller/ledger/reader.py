@@ -113,6 +113,11 @@ class LedgerReader:
         with self._connection.read as db:
             return instances.expired(db, now=now)
 
+    def ownerless_ports(self) -> set[int]:
+        """The ports of instances that have no row: somebody has edited the file."""
+        with self._connection.read as db:
+            return ports.ownerless(db)
+
     def usage(self) -> Usage:
         """How many ports are free, reserved, confirmed and quarantined."""
         with self._connection.read as db:

@@ -32,6 +32,7 @@ def restore(db: Database, instance: Instance, *, now: int) -> Problem | None:
         if held == dict(instance.ports):
             return None
         return _conflict(instance, f"the ledger has it with the ports {held}")
+    ports.give_back_ownerless(db, instance.ports.values())
     if refusal := _out_of_bounds(instance) or _holders(db, instance):
         return _conflict(instance, refusal)
     db.execute("SAVEPOINT restore")

@@ -43,28 +43,36 @@ class FileWatch:
         self.identity: tuple[int, int] | None = None
         """Device and inode of the open file."""
 
+    def opened(self) -> None:
+        """The file was opened, or closed: its log is another one now, or there is none."""
+        self._log = None
+        self.note()
+
     def note(self) -> None:
-        """Remember how this process has left the files: when it has opened or written them."""
+        """Remember how this process has left the files: when it has written them."""
         if self._sole_writer and (found := self._found()):
             self._content = found.st_size, found.st_mtime_ns
-            self._log = identity_of(f"{self._path}-wal")
+            self._log = self._log or identity_of(f"{self._path}-wal")
 
     def look(self) -> str:
-        """What has changed since, in the words above; empty when nothing has."""
+        """What has become of the file since, in the words above; empty when nothing has."""
         found = self._found()
         if found is None:
             return REMOVED
-        if not self._sole_writer or self._content is None:
+        if self._content is None or (found.st_size, found.st_mtime_ns) == self._content:
             return ""
-        if (found.st_size, found.st_mtime_ns) != self._content:
-            return OVERWRITTEN
-        gone = self._log is not None and identity_of(f"{self._path}-wal") != self._log
-        return LOG_REMOVED if gone else ""
+        return OVERWRITTEN
 
-    def look_closely(self) -> str:
-        """The same, and whether the log's index is there: without it processes do not agree."""
-        gone = self._log is not None and identity_of(f"{self._path}-shm") is None
-        return self.look() or (LOG_REMOVED if gone else "")
+    def look_beside(self) -> str:
+        """The same for its log, and the log's index, without which processes do not agree.
+
+        What is written into a log that was removed is not lost yet, so it is enough to look at
+        times.
+        """
+        if self._log is None:
+            return ""
+        whole = self.has_log() and identity_of(f"{self._path}-shm") is not None
+        return "" if whole else LOG_REMOVED
 
     def has_log(self) -> bool:
         """Whether the log at its path is the one that this process writes."""

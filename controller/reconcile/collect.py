@@ -8,7 +8,7 @@ labels of this node and installation.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Collection, Set
 
 from controller.api import reasons
 from controller.cluster.client import INSTANCES, Object
@@ -61,30 +61,45 @@ def is_busy(services: Services, uid: str) -> bool:
 
 
 async def leftovers(services: Services, seen: Seen) -> None:
-    """Take away networks, subnets and slots that are nobody's.
+    """Take away subnets, slots, ports and networks that are nobody's, and say so.
 
-    One that resists is logged, and tried again the next time. Raises LedgerError.
+    A network that resists is logged, and tried again the next time. Raises LedgerError.
     """
-    now = milliseconds(services.clock.now())
-    keep = {NOBODY, *seen.containers}
-    subnets: set[str] = set()
-    if {held.owner for held in await services.book(Ledger.subnets)} - keep - seen.rows.keys():
-        subnets = await services.book(Ledger.free_ownerless_subnets, keep=keep, now=now)
-        tell(services, "subnet", len(subnets))
-    slots: set[str] = set()
-    if any(slot.instance is None for slot in await services.book(Ledger.slots)):
-        # No part of this version makes warm slots: whatever is there is of an unfinished trial.
-        slots = await services.book(Ledger.drop_warm_slots, keep=(), now=now)
-        tell(services, "slot", len(slots))
+    found = await _in_the_ledger(services, seen)
     used = {state.network for states in seen.containers.values() for state in states}
-    gone: list[str] = []
     try:
-        gone = await networks(services, used=used)
+        found["network"] = await networks(services, used=used)
     except RuntimeFault as fault:
         logger.warning("Cannot remove the networks that nobody owns: %s", fault)
-    tell(services, "network", len(gone))
-    if slots or subnets or gone:
-        _event(services, f"Took away what nobody owned: {_listed(gone, subnets, slots)}")
+    for kind, names in found.items():
+        tell(services, kind, len(names))
+    listed = "; ".join(
+        f"{kind} {', '.join(sorted(names))}" for kind, names in found.items() if names
+    )
+    if listed:
+        _event(services, f"Took away what nobody owned: {listed}")
+
+
+async def _in_the_ledger(services: Services, seen: Seen) -> dict[str, Collection[str]]:
+    """Free what the ledger holds for nobody, by kind; a subnet goes by its owner's name.
+
+    Nothing is written where there is nothing to free. Of whom there are containers, subnets and
+    ports stay: the row comes back by the instance's reconcile, or all goes by it.
+    """
+    now, book = milliseconds(services.clock.now()), services.book
+    freed: dict[str, Collection[str]] = {}
+    keep = {NOBODY, *seen.containers}
+    if {held.owner for held in await book(Ledger.subnets)} - keep - seen.rows.keys():
+        freed["subnet"] = await book(Ledger.free_ownerless_subnets, keep=keep, now=now)
+    if any(slot.instance is None for slot in await book(Ledger.slots)):
+        # No part of this version makes warm slots: whatever is there is of an unfinished trial.
+        freed["slot"] = await book(Ledger.drop_warm_slots, keep=(), now=now)
+    states = (state for found in seen.containers.values() for state in found)
+    bound = {binding.host_port for state in states for binding in state.bindings}
+    if left := await book(Ledger.ownerless_ports) - bound:
+        ports = await book(Ledger.free_ownerless_ports, left, now=now)
+        freed["port"] = {str(port) for port in ports}
+    return freed
 
 
 async def networks(services: Services, *, used: Set[str] = frozenset()) -> list[str]:
@@ -123,15 +138,6 @@ def tell(services: Services, kind: str, number: int = 1) -> None:
 def _event(services: Services, message: str) -> None:
     if node := services.node():
         services.recorder.event(node, "Normal", reasons.COLLECTED, message)
-
-
-def _listed(removed: list[str], subnets: set[str], slots: set[str]) -> str:
-    parts = [
-        f"network {', '.join(sorted(removed))}" if removed else "",
-        f"subnet of {', '.join(sorted(subnets))}" if subnets else "",
-        f"slot {', '.join(sorted(slots))}" if slots else "",
-    ]
-    return "; ".join(part for part in parts if part)
 
 
 async def _objects(services: Services) -> AsyncIterator[Object]:

@@ -109,12 +109,26 @@ def _has_crashed(seen: Seen, uid: str, begun_before: int) -> bool:
     return is_crashed(row, wanted_containers(read), found, begun_before=begun_before)
 
 
-def is_booked(row: Row | None, found: Iterable[ContainerState]) -> bool:
-    """Whether the ledger has the instance, with all ports that its containers are bound to."""
+def is_booked(
+    row: Row | None,
+    found: Iterable[ContainerState],
+    names: Mapping[tuple[str, int, str], str] | None = None,
+) -> bool:
+    """Whether the ledger has the instance, with all ports that its containers are bound to.
+
+    ``names`` tells what the port is called in the ledger, by container, its own port and protocol
+    ("tcp"): two that have changed places would send players to the wrong one.
+    """
     if row is None:
         return False
-    bound = {binding.host_port for state in found for binding in state.bindings}
-    return bound <= set(row.ports.values())
+    return all(
+        row.ports.get(names.get((state.container, port.container_port, port.protocol), ""))
+        == port.host_port
+        if names is not None
+        else port.host_port in row.ports.values()
+        for state in found
+        for port in state.bindings
+    )
 
 
 def is_crashed(

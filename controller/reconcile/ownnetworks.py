@@ -167,14 +167,14 @@ class OwnNetworks:
                 removed.append(name)
         return removed
 
-    async def remove_left(self, uid: str, subnets: Iterable[IPv4Network], on: Set[str]) -> int:
-        """Remove the networks of an instance that an earlier process had made them for.
+    async def remove_left(self, subnets: Iterable[IPv4Network], on: Set[str]) -> int:
+        """Remove the networks that an earlier process had made for an instance.
 
         ``subnets`` are the instance's own, ``on`` the networks that its containers were on; one
-        that another container is on stays. Returns how many there were. Raises RuntimeFault.
+        that a container is on stays. Returns how many there were. Raises RuntimeFault.
         """
         mine, removed = set(subnets), 0
-        if uid in self._held or not (mine or on):
+        if not (mine or on):
             return 0
         for own, name in (await self._there()).items():
             is_his = own.subnet in mine or name in on

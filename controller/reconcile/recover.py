@@ -63,7 +63,7 @@ async def _take_away(work: Work) -> None:
     found = await teardown.existing(services, uid)
     await teardown.remove(services, uid, found)
     subnets = {held.subnet for held in await services.book(Ledger.subnets) if held.owner == uid}
-    gone = await services.own_networks.remove_left(uid, subnets, {state.network for state in found})
+    gone = await services.own_networks.remove_left(subnets, {state.network for state in found})
     row, volumes = work.row, services.folders.exists(uid)
     await teardown.release(work)
     work.containers = []

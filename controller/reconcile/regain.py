@@ -60,6 +60,16 @@ def reserved_again(services: Services, read: Object, row: Row) -> None:
     services.recorder.event(read, "Normal", reasons.RESERVED_AGAIN, message)
 
 
+def port_names(instance: ChallengeInstance) -> dict[tuple[str, int, str], str]:
+    """The names of the instance's ports, by container, its own port and protocol ("tcp")."""
+    template = instance.status.template
+    published = [] if template is None else published_ports(template)
+    return {
+        (container.name, port.container_port, port.protocol.lower()): name
+        for name, container, port in published
+    }
+
+
 async def called_for(
     services: Services,
     instance: ChallengeInstance,

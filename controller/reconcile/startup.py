@@ -11,7 +11,7 @@ import logging
 from controller.api.instance import ChallengeInstance
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger, Problem
-from controller.reconcile import collect, comparison, regain
+from controller.reconcile import collect, comparison, ownsubnets, regain
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.comparison import Seen
 from controller.reconcile.services import Services
@@ -47,8 +47,7 @@ async def reconcile(services: Services) -> None:
         )
     booked = await services.book(Ledger.uids)
     regained = {uid: row for uid, row in found.items() if uid in booked}
-    if regained:
-        await regain.adopt_subnets(services, {uid: seen.containers[uid] for uid in regained})
+    await ownsubnets.put_right(services, seen.containers, booked)
     for uid, row in regained.items():
         regain.reserved_again(services, seen.objects[uid], row)
     tally = services.findings.tally
@@ -73,9 +72,10 @@ async def _wrongly_booked(services: Services, seen: Seen) -> dict[str, Row]:
     found = {}
     for uid in sorted(seen.objects.keys() & seen.containers.keys()):
         row = seen.rows.get(uid)
-        if comparison.is_booked(row, seen.containers[uid]):
-            continue
         instance = ChallengeInstance.model_validate(seen.objects[uid])
+        names = regain.port_names(instance)
+        if comparison.is_booked(row, seen.containers[uid], names):
+            continue
         wanted = await regain.called_for(services, instance, seen.containers[uid], row)
         if wanted is not None:
             found[uid] = wanted

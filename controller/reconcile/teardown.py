@@ -32,7 +32,7 @@ async def remove(services: Services, uid: str, found: list[ContainerState]) -> N
         await containers.remove(services.engine, state.name, stop_timeout=0)
     if orphan := services.findings.orphans.get(uid):  # another process may have made its network
         on = {state.network for state in found}
-        orphan.kinds["network"] += await services.own_networks.remove_left(uid, (), on)
+        orphan.kinds["network"] += await services.own_networks.remove_left((), on)
     await services.own_networks.give_back(uid)
 
 

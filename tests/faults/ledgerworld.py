@@ -117,14 +117,18 @@ class Kept:
             self._world.answers(name)
 
 
+def pair(name: str, image: str) -> Object:
+    """An instance of two containers, which has a network of its own."""
+    return instance(name, container(image, "front"), container(image, "back", ports=[]))
+
+
 def prepare(world: World, image: str) -> Kept:
     """Have a copy of the ledger from before: with one that is gone by now, without who runs."""
-    world.apply(instance("gone", container(image)))
+    world.apply(pair("gone", image))
     world.wait("Ready", "gone")
     back_up(file_of(world))
     world.delete("gone")
-    pair = [container(image, "front"), container(image, "back", ports=[])]
-    world.apply(instance("single", container(image)), instance("pair", *pair))
+    world.apply(instance("single", container(image)), pair("pair", image))
     world.wait("Ready")
     return Kept(world, "single", "pair")
 
@@ -155,13 +159,20 @@ def agree(world: World) -> None:
     for name, ports in bound(world).items():
         assert {port["hostPort"] for port in world.get(name)["status"]["ports"]} == ports
         world.answers(name)
+    networks = {
+        (name, network)
+        for each in world.containers()
+        for network in each["NetworkSettings"]["Networks"]
+        if (name := each["Labels"][labels.INSTANCE_NAME]) in ("pair", "afterwards")
+    }
+    assert len({network for _, network in networks}) == len(networks), "each has its own"
     assert world.problems() == []
 
 
 def settle(world: World, kept: Kept, image: str) -> None:
     """Everything is as it should be in the end, for who runs, who was launched, and who is new."""
     wait_for_node(world, "LedgerHealthy=True", timeout=60)
-    world.apply(instance("afterwards", container(image)))
+    world.apply(pair("afterwards", image))
     world.wait("Ready")
     kept.check()
     agree(world)

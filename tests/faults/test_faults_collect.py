@@ -5,6 +5,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import docker
 import pytest
@@ -13,8 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.kubeconfig import Kubectl
+from hack.bed.registry import Registry
+from hack.bed.running import RunningController
 from tests.faults import left
 from tests.faults.worlds import QUICK, Start, Worlds
+from tests.integration.registries import HeldDoor
 from tests.integration.world import World, container, instance, until
 
 METRICS_PORT = 19465
@@ -76,6 +80,13 @@ def collected(world: World) -> dict[str, float]:
         for sample in family.samples
         if sample.name == "challenge_collected_total" and sample.value
     }
+
+
+def killed_and_back(running: RunningController) -> None:
+    """Once more, until it has put everything right."""
+    running.kill()
+    running.start_again()
+    until(lambda: running.logs().count("Start-up: ") == 2)
 
 
 @contextmanager
@@ -175,16 +186,30 @@ def test_a_killed_agent_adopts_what_runs_and_puts_the_rest_right(
     assert set(new.rows()) == {"runs", "unbooked", "half"}
 
 
+@pytest.fixture
+def door(bed: Bed, echo_image: str, tmp_path: Path) -> Iterator[HeldDoor]:
+    """A registry with the image ctf/slow:1, which can be held in the middle of a layer."""
+    registry = Registry(bed, "registry")
+    registry.start()
+    made = HeldDoor(registry, tmp_path)
+    try:
+        registry.push(echo_image, "ctf/slow", megabytes=2)
+        yield made
+    finally:
+        made.close()
+        registry.stop()
+
+
 @pytest.mark.slow
 def test_neither_a_queue_nor_a_slow_pull_nor_an_outage_is_a_crashed_launch(
-    begin: Worlds, bed: Bed, echo_image: str
+    begin: Worlds, bed: Bed, echo_image: str, door: HeldDoor
 ) -> None:
     world = begin(**OFTEN, CONCURRENT_LAUNCHES="1")
-    with world.listening_on_the_node(15000):  # takes the connection, and never answers
-        slow = container(f"{bed.node(1).address}:15000/never:1")
-        names = [f"i{n}" for n in range(16)]
+    names = [f"i{n}" for n in range(16)]
+    with door.held():
         world.apply(
-            instance("slow", slow), *(instance(name, container(echo_image)) for name in names)
+            instance("slow", container(f"{door.address}/ctf/slow:1")),
+            *(instance(name, container(echo_image)) for name in names),
         )
         world.wait_reason("slow", "PullingImage")
         bed.control_plane.stop_apiserver()
@@ -196,12 +221,14 @@ def test_neither_a_queue_nor_a_slow_pull_nor_an_outage_is_a_crashed_launch(
         world.wait("Ready", *names)
         seen = as_they_are(world)
         assert world.condition("slow")["reason"] == "PullingImage"
-        assert "slow" in world.rows(), "its ports stay its own"
+        held = world.rows()["slow"].ports
         assert not world.controller.wait(3), "and some looks later"
         assert as_they_are(world) == seen
-        for name in (*names, "slow"):
-            assert "LaunchCrashed" not in world.events(name)
-        world.delete("slow")
+        assert world.rows()["slow"].ports == held
+    world.wait("Ready", "slow")
+    assert world.rows()["slow"].ports == held
+    for name in (*names, "slow"):
+        assert "LaunchCrashed" not in world.events(name)
 
 
 @pytest.mark.slow
@@ -230,10 +257,8 @@ def test_two_installations_share_an_engine_and_leave_each_other_alone(
         second.wait("Ready")
         with world.docker() as client:
             seen = left.there(client)
-            for running in (world.controller, other):
-                running.kill()
-                running.start_again()
-                until(lambda: running.logs().count("Start-up: ") == 2)  # noqa: B023
+            killed_and_back(world.controller)
+            killed_and_back(other)
             # Some looks of both.
             assert not other.wait(3)
             assert left.there(client) == seen

@@ -16,7 +16,7 @@ from hack.bed.running import RunningController
 from tests.faults import ledgerworld as books
 from tests.faults.ledgerworld import Spoil
 from tests.faults.worlds import QUICK
-from tests.integration.world import World, until
+from tests.integration.world import World, container, instance, until
 
 DISK = "16m"
 SLOW = pytest.mark.slow
@@ -67,8 +67,8 @@ def world(
 @pytest.mark.parametrize(
     "spoil",
     [
-        books.remove,
         books.overwrite_with_old,
+        pytest.param(books.remove, marks=SLOW),
         pytest.param(books.replace_by_old, marks=SLOW),
         pytest.param(books.spoil_header, marks=SLOW),
         pytest.param(books.spoil_page, marks=SLOW),
@@ -130,6 +130,27 @@ def test_a_disk_that_is_full_stops_launches_until_there_is_room(
         )
         kept.check()
     books.settle(world, kept, echo_image)
+
+
+@SLOW
+def test_an_engine_that_comes_back_while_the_ledger_cannot_be_written_does_not_end_the_agent(
+    world: World, echo_image: str, bed: Bed
+) -> None:
+    world.apply(instance("through", container(echo_image)))
+    world.wait("Ready", "through")
+    with books.full(world.state_dir.parent):
+        bed.engine().kill()
+        bed.engine().start()
+        said = until(
+            lambda: world.node_condition("DockerReachable"),
+            lambda said: "free space in its folder" in said["message"],
+        )
+        assert said["status"] == "False"
+        assert world.controller.alive()
+    books.wait_for_node(world, "DockerReachable=True", timeout=60)
+    until(lambda: world.running_containers("through"), lambda seen: seen == 1)
+    world.wait("Ready", "through")
+    books.agree(world)
 
 
 @SLOW

@@ -23,6 +23,7 @@ class Agent:
         self.moved = list(moved)
         self.compared: list[float] = []
         self.can_compare = True
+        self.opened = 0
         self.lease = Lease(
             self.cluster, "challenge-system", "node-n1", "engine", DURATION, monotonic=now
         )
@@ -32,7 +33,9 @@ class Agent:
         self.fence.close()
         await self.lease.take()
         self.keeping = asyncio.create_task(self.lease.keep(lost_after=None))
-        self.fencing = asyncio.create_task(fencing.keep(self.fence, self.lease, self.compare))
+        self.fencing = asyncio.create_task(
+            fencing.keep(self.fence, self.lease, self.compare, self.open)
+        )
         await asyncio.sleep(0.1)
 
     async def compare(self) -> bool:
@@ -41,6 +44,11 @@ class Agent:
         if self.can_compare:
             self.fence.expect(self.moved)
         return self.can_compare
+
+    def open(self) -> None:
+        """Launches go on."""
+        assert not self.fence.closed
+        self.opened += 1
 
     def cut(self) -> None:
         """The API server is reached no more."""
@@ -74,6 +82,7 @@ async def test_an_agent_that_begins_launches_when_what_is_not_its_own_is_gone() 
     agent.fence.settle("b")
     await asyncio.sleep(1)
     assert (agent.fence.closed, agent.gate.holds("new")) == (False, True)
+    assert agent.opened == 1
     agent.end()
 
 

@@ -277,3 +277,18 @@ async def test_a_node_whose_engine_hangs_is_not_ready(kept: Kept) -> None:
     assert "left 4 calls unanswered" in (await kept.condition("DockerReachable")).message
     stuck[0] = 3
     assert (await kept.condition("Ready")).status == "True"
+
+
+async def test_what_the_start_has_put_right_is_a_condition(kept: Kept) -> None:
+    await kept.keeper.register()
+    before = await kept.condition("Reconciled")
+    assert (before.status, before.reason) == ("False", "StartingUp")
+    findings = kept.world.services.findings
+    findings.tally.update(adopted=12, orphan=1, reserved=2)
+    findings.is_over, findings.told = True, findings.summary()
+    after = await kept.condition("Reconciled")
+    assert (after.status, after.reason) == ("True", "Reconciled")
+    assert after.message == (
+        "12 adopted, 1 orphan torn down, 0 released, 2 reserved again, 0 crashed launches, "
+        "0 networks removed"
+    )

@@ -1,5 +1,7 @@
 """What nobody owns any more is given back; what was written wrong makes room for what runs."""
 
+import sqlite3
+from contextlib import closing
 from ipaddress import IPv4Network
 
 from controller.ledger import Instance, Ledger
@@ -53,4 +55,25 @@ def test_warm_slots_go_with_their_ports_and_claimed_ones_stay(ledger: Ledger) ->
     ledger.claim_slot("claimed", "uid", namespace="ns", name="uid", now=2)
     assert ledger.drop_warm_slots(keep=["kept"], now=3) == {"left"}
     assert [slot.slot for slot in ledger.slots()] == ["claimed", "kept"]
+    assert ledger.usage().free == 8
+
+
+def edited(ledger: Ledger, statement: str) -> None:
+    """Write into the file as a person does: without foreign keys."""
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute(statement)
+
+
+def test_ports_of_a_row_that_somebody_has_deleted_are_freed_but_for_those_in_use(
+    ledger: Ledger,
+) -> None:
+    held = reserve(ledger, "edited", "http", "nc")
+    others = reserve(ledger, "other")
+    edited(ledger, "DELETE FROM instances WHERE uid = 'edited'")
+    assert {problem.kind for problem in ledger.check()} == {"PortOfNoInstance"}
+    assert ledger.ownerless_ports() == set(held.values())
+    assert ledger.free_ownerless_ports([held["http"], *others.values()], now=2) == {held["http"]}
+    assert ledger.usage().free == 8
+    assert ledger.restore([runs("edited", nc=held["nc"])], now=3) == []
+    assert ledger.ownerless_ports() == set()
     assert ledger.usage().free == 8

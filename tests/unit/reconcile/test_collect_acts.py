@@ -1,5 +1,7 @@
 """What is done about what the comparison has found: by the start, by the resync, by a reconcile."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -281,13 +283,21 @@ async def test_an_orphan_goes_by_its_own_reconcile_and_is_told_of_the_node(node:
     assert "1 container, 1 row, 1 port" in event["message"]
 
 
-async def test_subnets_and_slots_of_nobody_are_given_back(node: World, ledger: Ledger) -> None:
+async def test_what_the_ledger_holds_for_nobody_is_given_back(node: World, ledger: Ledger) -> None:
     pool = node.services.own_networks.pool
     half_launched(node, web="running")
     ledger.add_slot("warm", ["x"], namespace="t", challenge="c", template="h", now=0)
     for owner in (UID, "nobody", "prepared-network"):
         ledger.allocate_subnet(owner, pool=pool, prefix=27, now=0)
+    ledger.reserve("edited", ["x", "y"], namespace="t", name="edited", now=0)
+    with closing(sqlite3.connect(ledger.path)) as db, db:  # which knows of no foreign keys
+        db.execute("DELETE FROM instances WHERE uid = 'edited'")
+    node.services.node = lambda: node.cluster.put(NODES, {"metadata": {"name": "n1"}})
     await compared(node)
+    await node.services.recorder.flush()
+    (event,) = [e for p, e in node.cluster.objects.items() if "/events/" in p]
+    assert "subnet nobody; slot warm; port 1" in event["message"]
+    assert count(node, "port") == 2
     assert {each.owner for each in ledger.subnets()} == {UID, "prepared-network"}
     assert ledger.slots() == []
     assert (count(node, "subnet"), count(node, "slot")) == (1, 1)

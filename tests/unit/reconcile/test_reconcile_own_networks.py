@@ -208,24 +208,26 @@ async def test_a_network_goes_after_the_containers_that_are_known_to_be_on_it(no
     known = owners(node.ledger, node.own.pool)
     assert await again.own.collect(known, keep=False, used={name}) == []
     node.empty("a")
+    assert await again.own.collect(known) == [], "it is a spare one now"
     assert await again.own.collect(known, keep=False) == [name]
 
 
 async def test_what_an_earlier_process_has_left_of_one_instance_goes_and_no_other(
     node: Node,
 ) -> None:
-    mine, other = await node.launch("a"), await node.launch("b")
+    mine, other, third = [await node.launch(uid) for uid in "abc"]
+    node.empty("c")
     subnet = node.fake.there[mine].subnet
     assert subnet is not None
-    assert await node.own.remove_left("a", [subnet], set()) == 0, "this process knows it itself"
-    again = Node(node.ledger, node.fake)
-    assert await again.own.remove_left("a", [], set()) == 0
-    assert await again.own.remove_left("a", [subnet], set()) == 0, "a container is on it"
     node.empty("a")
-    assert await again.own.remove_left("a", [subnet], set()) == 1
+    assert await node.own.remove_left([subnet], {mine}) == 0, "this process knows it itself"
+    again = Node(node.ledger, node.fake)
+    assert await again.own.remove_left([], set()) == 0
+    assert await again.own.remove_left([], {other}) == 0, "a container is on it"
+    assert await again.own.remove_left([subnet], set()) == 1
     node.empty("b")
-    assert await again.own.remove_left("b", [], {other, "bridge"}) == 1
-    assert node.fake.there == {}
+    assert await again.own.remove_left([], {other, "bridge"}) == 1
+    assert set(node.fake.there) == {third}
 
 
 async def test_whatever_happens_no_two_instances_share_a_network(
