@@ -148,9 +148,9 @@ def _print(report: Report, result: Result, journal: Journal, seed: int) -> None:
     report.line(
         f"{result.events['Ready']} times up, {result.events['Rescheduled']} moves to another node"
     )
-    report.line(
-        f"{result.live} instances in the end, as wanted {result.converged_after:.0f} s after that"
-    )
+    after = result.converged_after
+    healed = "never as wanted" if after is None else f"all as wanted {after:.0f} s after all faults"
+    report.line(f"{result.live} instances in the end, {healed}")
     lost, collided = _about(result, "lost"), _about(result, "collide", "says that it is")
     others = len(result.findings) - lost - collided
     report.line(f"{lost} lost, {collided} collided, {others} leaked or otherwise wrong")

@@ -22,8 +22,8 @@ class Fault:
     """What else it can befall."""
 
 
-def _of_cluster(name: str, part: str, text: str, weight: int = 1) -> Fault:
-    return Fault(name, part, text, weight, on_nodes=False, others=(CLUSTER,))
+def _of_cluster(name: str, part: str, text: str) -> Fault:
+    return Fault(name, part, text, on_nodes=False, others=(CLUSTER,))
 
 
 def _of_manager(name: str, text: str) -> Fault:

@@ -31,7 +31,7 @@ class Load:
     def __init__(self, api: Api, namespace: str, journal: Journal) -> None:
         """Nothing is done before `start`."""
         self._api, self._namespace, self._journal = api, namespace, journal
-        self._book = Book(namespace)
+        self.book = Book(namespace)
         self._stop = threading.Event()
         self._queues: list[queue.SimpleQueue[Step | None]] = [
             queue.SimpleQueue() for _ in range(WORKERS)
@@ -61,7 +61,7 @@ class Load:
 
     def wanted(self) -> list[Wanted]:
         """What users have, by their own book."""
-        return self._book.wanted()
+        return self.book.wanted()
 
     def _pump(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -104,7 +104,7 @@ class Load:
             return self._create(step)
         if step.kind == "node":
             return self._set(step)
-        uid = self._book.uid(step.number)
+        uid = self.book.uid(step.number)
         if uid is None:
             return "there is none"
         return self._delete(step, uid) if step.kind == "delete" else self._change(step, uid)
@@ -118,11 +118,11 @@ class Load:
             made = self._api.instance(step.target)
             if made["metadata"]["labels"].get(STEP_LABEL) != str(step.number):
                 return ""  # the one before it is still on its way out
-        self._book.created(step, made["metadata"]["uid"])
+        self.book.created(step, made["metadata"]["uid"])
         return str(made["metadata"]["uid"])
 
     def _delete(self, step: Step, uid: str) -> str:
-        self._book.deleted(step.number)
+        self.book.deleted(step.number)
         try:
             self._api.delete(step.target, uid)
         except Refused as refused:
@@ -144,7 +144,7 @@ class Load:
             return "lost"
         if changed["metadata"]["uid"] != uid:
             self._journal.found(f"{step}: {step.target} ({uid}) is lost: the name is another's")
-        self._book.changed(step, now)
+        self.book.changed(step, now)
         return uid
 
     def _set(self, step: Step) -> str:

@@ -67,7 +67,8 @@ class Result:
     events: Counter[str] = field(default_factory=Counter)
     """Events of instances, by their reason."""
     live: int = 0
-    converged_after: float = 0.0
+    converged_after: float | None = None
+    """Seconds from the end of the healing until all was as wanted; None when it never was."""
 
 
 class Run:
@@ -183,10 +184,11 @@ class Run:
                     time.sleep(SETTLE)
                 if found:
                     raise BedError("the audit has found something")
+            if self._result.converged_after is None and wanted:
+                self._result.converged_after = time.monotonic() - begin
         except BedError:
             for line in found:
                 self.journal.found(line)
-        self._result.converged_after = self._result.converged_after or time.monotonic() - begin
 
     def _audit(self, wanted: Sequence[Wanted]) -> list[str]:
         try:
