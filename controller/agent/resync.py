@@ -74,7 +74,7 @@ def _differs(
     if services.seen.get(uid) != read["metadata"]["resourceVersion"]:
         return True
     wanted = ((read.get("status") or {}).get("template") or {}).get("containers") or []
-    up = [state for state in found if state.state in ("running", "paused")]
+    up = [s for s in found if s.state in ("running", "paused") and not s.is_cut_off]
     return started and len(up) != len(wanted)
 
 
