@@ -25,8 +25,9 @@ _REMEDIES: Final = {
     "engine": (
         "A ledger and its folder belong to one engine: if the folder is a copy of another node's, "
         "give this one a folder of its own (CHALLENGE_STATE_DIR); if CHALLENGE_DOCKER_HOST points "
-        "to the wrong engine, correct it; if the engine was set up anew and has no instance any "
-        "more, move the ledger's file away"
+        "to the wrong engine, correct it; if the engine was set up anew (its data was wiped, say) "
+        "and the instances are to run on it again, move the ledger's file away, and the agent "
+        "launches them on other ports: mv {path} {path}.old"
     ),
     "cluster": (
         "If the kubeconfig is the wrong one, correct CHALLENGE_KUBECONFIG; if the cluster was set "
@@ -68,7 +69,7 @@ async def confirm(ledger: Ledger, key: str, value: str) -> None:
     if recorded is None:
         await asyncio.to_thread(ledger.set_meta, key, value)
     elif recorded != value:
-        remedy = _REMEDIES[key].format(old=recorded)
+        remedy = _REMEDIES[key].format(old=recorded, path=ledger.path)
         raise IdentityMismatch(
             f"The ledger {ledger.path} was made for {key} {recorded!r}, but this is {value!r}. "
             f"{remedy}."

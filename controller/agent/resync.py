@@ -92,6 +92,6 @@ def _differs(services: Services, read: Object, seen: Seen) -> bool:
         return True
     row = seen.rows.get(uid)
     found: list[ContainerState] = list(seen.containers.get(uid, ()))
-    up = [state for state in found if state.state in comparison.UP]
+    up = [state for state in found if state.state in comparison.UP and not state.is_cut_off]
     started = row is not None and row.attempt_started is not None
     return started and len(up) != len(comparison.wanted_containers(read))

@@ -74,7 +74,7 @@ async def expire(work: Work) -> Result:
             if work.status.template
             else None
         )
-        result = await stop(work.services, work.uid, grace)
+        result = await stop(work.services, work.uid, grace, work.names)
         if isinstance(result, Waiting):
             return Waiting(reasons.EXPIRED, f"Its time is over. {result.message}", result.after)
         await teardown.release(work)

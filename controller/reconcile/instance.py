@@ -165,7 +165,7 @@ class InstanceReconciler:
             if work.row is None and _ran(work):
                 work.row = await regain(services, work.read)
             if work.row and work.row.attempt_started:
-                work.containers = await teardown.existing(services, work.uid)
+                work.containers = await teardown.existing(services, work.uid, work.names)
             work.status.expiration_time = self._deadline(work)
             result = await self._steps(work)
         except EngineUnavailable as error:
@@ -234,7 +234,7 @@ class InstanceReconciler:
         services = self._services
         try:
             services.check_engine()
-            result = await stop(services, key.uid, grace)
+            result = await stop(services, key.uid, grace, teardown.names_of(key.uid, read))
         except EngineUnavailable:
             return self._engine_retry()
         if isinstance(result, Waiting):

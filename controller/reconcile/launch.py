@@ -19,7 +19,7 @@ from controller.reconcile.reserve import EXHAUSTED_RETRY
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.show import launched, learn_images, show
 from controller.reconcile.work import Work
-from controller.runtime import containers, labels
+from controller.runtime import containers
 from controller.runtime.containers import ContainerPlan, ContainerState
 from controller.runtime.errors import (
     EngineError,
@@ -128,8 +128,7 @@ async def _adopt(work: Work) -> Result:
 
 async def _made(work: Work) -> list[ContainerState]:
     """The containers as they are now; by name, since a list costs an engine more with each one."""
-    names = [labels.container_name(work.uid, c.name) for c in work.template.containers]
-    return [await containers.inspect(work.services.engine, name) for name in names]
+    return [await containers.inspect(work.services.engine, name) for name in work.names]
 
 
 async def _attempt(work: Work, planned: list[ContainerPlan]) -> Result | None:
@@ -164,6 +163,7 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> None:
     services.readiness.forget(work.uid)
     for status in work.status.containers:
         status.ready = False
+    await _remove_renamed(work)
     await mounts.prepare(work)
     for _ in range(PORT_TRIES):
         try:
@@ -173,6 +173,13 @@ async def _launch(work: Work, planned: list[ContainerPlan]) -> None:
             planned = await replace_taken(work, planned, taken)
     else:
         raise EngineError(0, f"{PORT_TRIES} host ports in a row are held by foreign programs")
+
+
+async def _remove_renamed(work: Work) -> None:
+    """Remove containers that somebody has given other names: each of them is made once."""
+    for state in work.containers:
+        if state.name not in work.names:
+            await containers.remove(work.services.engine, state.name, stop_timeout=0)
 
 
 def _begin(ledger: Ledger, uid: str, *, now: int) -> Row | None:
@@ -214,9 +221,8 @@ async def _undo(work: Work) -> str:
     """
     if _unanswered(work):
         return ""
-    names = [labels.container_name(work.uid, c.name) for c in work.template.containers]
     try:
-        await teardown.undo(work, names)
+        await teardown.undo(work)
     except EngineUnavailable:
         raise
     except RuntimeFault as fault:

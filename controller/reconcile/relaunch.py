@@ -17,7 +17,7 @@ async def relaunch(work: Work) -> Result:
     if not wanted or all(state.labels.get(labels.RESTARTED) == wanted for state in work.containers):
         return DONE
     grace = float(work.template.termination_grace_period_seconds)
-    result = await stop(work.services, work.uid, grace)
+    result = await stop(work.services, work.uid, grace, work.names)
     if isinstance(result, Waiting):
         message = f"A restart was asked for. {result.message}"
         work.condition(conditions.LAUNCHED, False, reasons.RESTARTING, message)

@@ -15,7 +15,7 @@ from controller.reconcile.show import launched, learn_images, show
 from controller.reconcile.work import Work
 from controller.runtime import containers
 from controller.runtime.containers import ContainerState
-from controller.runtime.errors import EngineError
+from controller.runtime.errors import EngineError, NotFound
 
 RUN_LONG_ENOUGH = 600.0
 """Seconds after which an end does not count with the ones before; a kubelet does the same."""
@@ -25,9 +25,17 @@ async def keep_up(work: Work) -> Result:
     """Start again what has ended; Done when everything runs (or is paused)."""
     await learn_images(work, work.containers)
     show(work, work.containers)
+    for state in work.containers:
+        if state.is_cut_off:
+            message = f"Container {state.container} is not on its network any more"
+            return await _replace(work, message)
     ended = [state for state in work.containers if state.state == "exited"]
     for state in ended:
-        found = await containers.inspect(work.services.engine, state.name)
+        try:
+            found = await containers.inspect(work.services.engine, state.name)
+        except NotFound:
+            message = f"Container {state.container} was removed; it is made anew"
+            return _down(work, reasons.CONTAINER_EXITED, message, 0.0)
         if held_up := await _restart(work, found):
             return held_up
     if ended:
@@ -46,15 +54,14 @@ async def _restart(work: Work, found: ContainerState) -> Result | None:
     status = _record(work, found, by_engine=by_engine)
     if not by_engine and (blocked := _blocked(work, found, status)):
         return blocked
-    if not services.gate.request(work.uid, gate.Work.LAUNCH):
-        message = f"Container {status.name} ended; in the queue for a launch slot"
-        work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
-        return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
+    if queued := _queued(work, f"Container {status.name} ended"):
+        return queued
     try:
         await containers.start(services.engine, found.name)
         services.readiness.forget(work.uid)  # what it answered before does not count
     except EngineError as refused:
-        return await _afresh(work, status.name, refused)
+        message = f"Container {status.name} cannot be started again: {refused.message}"
+        return await _afresh(work, message)
     finally:
         services.gate.release(work.uid)
     services.metrics.restarted("engine" if by_engine else "exit")
@@ -63,15 +70,35 @@ async def _restart(work: Work, found: ContainerState) -> Result | None:
     return None
 
 
-async def _afresh(work: Work, name: str, refused: EngineError) -> Failed:
-    """One that cannot be started as it is (its port or network is gone) is to be made anew.
+def _queued(work: Work, why: str) -> Waiting | None:
+    """Ask for a slot; what to wait for while there is none."""
+    if work.services.gate.request(work.uid, gate.Work.LAUNCH):
+        return None
+    message = f"{why}; in the queue for a launch slot"
+    work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
+    return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)
 
-    The instance keeps its ports; one that somebody else holds now is swapped by the launch.
+
+async def _replace(work: Work, message: str) -> Result:
+    """Have containers that run, and are of no use, made anew."""
+    if queued := _queued(work, message):
+        return queued
+    try:
+        return await _afresh(work, message)
+    finally:
+        work.services.gate.release(work.uid)
+
+
+async def _afresh(work: Work, message: str) -> Failed:
+    """Containers of no use as they are (a port or the network is gone) are to be made anew.
+
+    The instance keeps its ports; one that somebody else holds now is swapped by the launch. Its
+    network may be what is amiss, and is given to nobody else.
     """
     services = work.services
-    await teardown.remove(services, work.uid, work.containers)
+    services.readiness.forget(work.uid)
+    await teardown.discard(services, work.uid, [state.name for state in work.containers])
     work.containers = []
-    message = f"Container {name} cannot be started again: {refused.message}"
     failed = services.attempts.fail(
         work.uid, reasons.LAUNCH_FAILED, message, now=services.monotonic()
     )

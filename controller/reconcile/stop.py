@@ -5,6 +5,7 @@ up; then they are removed, under the gate.
 """
 
 import contextlib
+from collections.abc import Collection
 
 from controller.api import reasons
 from controller.reconcile import gate, teardown
@@ -18,17 +19,20 @@ GRACE_DEFAULT = 5
 UNANSWERED_RETRY = 1.0
 
 
-async def stop(services: Services, uid: str, grace: float | None) -> Result:
+async def stop(
+    services: Services, uid: str, grace: float | None, names: Collection[str] = ()
+) -> Result:
     """End and remove the containers; ``grace`` is in seconds, from the first call on.
 
-    Without one, the containers' own is asked for: they were made with it.
+    Without one, the containers' own is asked for: they were made with it. ``names`` are the
+    engine's of those that a launch makes, where that is known.
     """
     services.readiness.forget(uid)
     if services.pending(uid):
         message = "The engine has not answered an earlier call on its containers"
         services.unanswered.setdefault(uid)
         return Waiting(reasons.DELETING, message, UNANSWERED_RETRY)
-    found = await teardown.existing(services, uid)
+    found = await teardown.existing(services, uid, names)
     if left := await _graceful(services, uid, found, grace):
         return Waiting(reasons.DELETING, "Its containers have been asked to end", left)
     if found or services.own_networks.holds(uid):
@@ -58,7 +62,7 @@ async def _graceful(
         services.stopping[uid] = now + grace
         for state in running:
             await containers.terminate(services.engine, state.name)
-        again = await teardown.existing(services, uid)
+        again = await teardown.existing(services, uid, [state.name for state in found])
         running = [state for state in again if state.state == "running"]
     return max(0.0, services.stopping[uid] - now) if running else 0.0
 

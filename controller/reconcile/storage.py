@@ -44,7 +44,7 @@ async def storage(work: Work) -> Result:
     for state in alive:
         await containers.kill(services.engine, state.name)
     if alive:
-        work.containers = await teardown.existing(services, work.uid)
+        work.containers = await teardown.existing(services, work.uid, work.names)
     services.readiness.forget(work.uid)
     show(work, work.containers)
     for status in work.status.containers:

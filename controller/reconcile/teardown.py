@@ -4,22 +4,46 @@ By uid alone, so that it serves what the API server no longer knows as well. In 
 go last, and only when the engine is known to hold none of them.
 """
 
+import contextlib
+import logging
+from collections.abc import Iterable
+
 from controller.api import conditions
+from controller.cluster.client import Object
 from controller.ledger import Ledger
 from controller.reconcile import mounts
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.services import Services
 from controller.reconcile.work import Work
-from controller.runtime import containers
+from controller.runtime import containers, labels
 from controller.runtime.containers import ContainerState
-from controller.runtime.errors import OutcomeUnknown
+from controller.runtime.errors import NotFound, OutcomeUnknown
+
+logger = logging.getLogger(__name__)
 
 
-async def existing(services: Services, uid: str) -> list[ContainerState]:
-    """The instance's containers on this node's engine, whatever their state."""
-    return await containers.list_containers(
-        services.engine, installation=services.settings.installation, uid=uid
-    )
+async def existing(services: Services, uid: str, names: Iterable[str] = ()) -> list[ContainerState]:
+    """The instance's containers on this node's engine, whatever their state.
+
+    ``names`` are the engine's names of those that a launch makes. Each that is not listed is asked
+    for: an engine that was started on a full disk has containers that it does not list.
+    """
+    installation = services.settings.installation
+    found = await containers.list_containers(services.engine, installation=installation, uid=uid)
+    for name in {*names} - {state.name for state in found}:
+        with contextlib.suppress(NotFound):
+            state = await containers.inspect(services.engine, name)
+            # One that was renamed is listed by its other name; another's is none of ours.
+            if state.uid == uid and state.id not in {each.id for each in found}:
+                logger.warning("The engine has %s and does not list it: restart the engine", name)
+                found.append(state)
+    return found
+
+
+def names_of(uid: str, read: Object | None) -> list[str]:
+    """The engine's names of an instance's containers, from the plain object, however odd it is."""
+    template = ((read or {}).get("status") or {}).get("template") or {}
+    return [labels.container_name(uid, each["name"]) for each in template.get("containers") or ()]
 
 
 async def remove(services: Services, uid: str, found: list[ContainerState]) -> None:
@@ -34,6 +58,17 @@ async def remove(services: Services, uid: str, found: list[ContainerState]) -> N
         on = {state.network for state in found}
         orphan.kinds["network"] += await services.own_networks.remove_left((), on)
     await services.own_networks.give_back(uid)
+
+
+async def discard(services: Services, uid: str, names: list[str]) -> None:
+    """Remove containers by the engine's names, and the instance's own network with them.
+
+    For what failed, or somebody has meddled with: the next instance gets no network of it. A
+    removal by name waits for a creation whose outcome is not known yet. Raises RuntimeFault.
+    """
+    for name in names:  # one after the other: there is one slot for it
+        await containers.remove(services.engine, name, stop_timeout=0)
+    await services.own_networks.remove(uid)
 
 
 async def free(services: Services, uid: str) -> None:
@@ -61,15 +96,8 @@ async def release(work: Work) -> None:
     work.drop(conditions.PORTS_RESERVED)
 
 
-async def undo(work: Work, names: list[str]) -> None:
-    """Take away what a failed launch has made, ports included.
-
-    ``names`` are the engine's names of all containers that the launch may have made: a removal by
-    name waits for a creation whose outcome is not known yet.
-    """
-    services = work.services
-    for name in names:  # one after the other: the launch has one slot
-        await containers.remove(services.engine, name, stop_timeout=0)
-    await services.own_networks.remove(work.uid)
+async def undo(work: Work) -> None:
+    """Take away what a failed launch has made, ports included."""
+    await discard(work.services, work.uid, work.names)
     await release(work)
     work.containers = []

@@ -13,6 +13,7 @@ from controller.cluster.client import INSTANCES, Object
 from controller.ledger import Instance as Row
 from controller.reconcile.requests import request
 from controller.reconcile.services import Services
+from controller.runtime import labels
 from controller.runtime.containers import ContainerState
 from controller.runtime.folders import Folder
 from controller.runtime.labels import Owner
@@ -72,6 +73,16 @@ class Work:
     def is_observed(self) -> bool:
         """Whether the status as read is about the spec as read."""
         return self.instance.status.observed_generation == self.instance.metadata.generation
+
+    @property
+    def names(self) -> list[str]:
+        """The engine's names of the containers that a launch makes; none before Admit is done."""
+        template = self.status.template
+        return (
+            [labels.container_name(self.uid, c.name) for c in template.containers]
+            if template
+            else []
+        )
 
     def condition(self, kind: str, value: bool, reason: str, message: str = "") -> None:
         """Set a condition in the draft."""

@@ -88,6 +88,9 @@ class Probes:
         `timeout` is in seconds. A failed try is a result; raises EngineUnavailable (ExecProbe only)
         when it could not be made.
         """
+        if not address and not isinstance(check, ExecProbe):
+            # Asked to connect to no host, Python takes the agent's own.
+            return ProbeResult(False, "the container has no address on its network")
         match check:
             case TcpProbe():
                 return await _tcp(check, address, timeout)

@@ -54,6 +54,12 @@ class ContainerState:
         """Whether its process exists and is not frozen."""
         return self.state == "running"
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether its process exists, and somebody has taken its network from it."""
+        alive = self.state in ("running", "paused")
+        return alive and bool(self.network) and self.network not in self.addresses
+
 
 def listed(item: dict[str, Any]) -> ContainerState:
     """A container as the engine's list has it."""

@@ -30,7 +30,10 @@ async def test_what_a_ledger_was_made_for_is_recorded_once_and_confirmed(tmp_pat
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("engine", ["a copy of another node's", "CHALLENGE_STATE_DIR", "CHALLENGE_DOCKER_HOST"]),
+        (
+            "engine",
+            ["a copy of another node's", "CHALLENGE_STATE_DIR", "CHALLENGE_DOCKER_HOST", ": mv "],
+        ),
         (
             "node",
             [

@@ -1,6 +1,8 @@
 """Containers that end are started again, by policy, after growing waits and within a budget."""
 
+from dataclasses import replace
 from datetime import timedelta
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from controller.api.instance import ContainerStatus
 from controller.reconcile import gate, restart
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
+from controller.runtime import labels
 from tests.unit.reconcile.world import NOON, UID, World, template
 
 START = f"POST containers/chal-{UID}-web/start"
@@ -165,3 +168,44 @@ async def test_a_container_that_cannot_be_started_as_it_is_is_to_be_made_anew(no
     assert "port is already allocated" in failed.message
     assert (node.engine.states, work.containers) == ({}, [])
     assert node.services.gate.held == 0
+
+
+async def test_one_that_runs_without_its_network_is_made_anew_under_the_gate(node: World) -> None:
+    """Somebody has disconnected it: it runs, and answers nobody."""
+    node.engine.states = {"web": "running"}
+    work = node.work()
+    work.containers = [replace(found, network="gone") for found in node.found(work)]
+    node.services.gate.request("other", gate.Work.LAUNCH)
+    waiting = await restart.keep_up(work)
+    assert isinstance(waiting, Waiting)
+    assert (waiting.reason, node.engine.calls) == (reasons.WAITING_FOR_LAUNCH_SLOT, [])
+    node.services.gate.release("other")
+    failed = await restart.keep_up(work)
+    assert isinstance(failed, Failed)
+    assert "web is not on its network any more" in failed.message
+    assert (node.engine.states, work.containers) == ({}, [])
+    assert node.services.gate.held == 0
+
+
+async def test_a_network_that_may_be_amiss_is_given_to_nobody_else(node: World) -> None:
+    subnet = IPv4Network("10.213.0.0/27")
+    node.engine.creates = True
+    node.engine.start_refused = "network chal-own not found"
+    work = ended(node)
+    name = await node.services.own_networks.take(work.owner, subnet, labels.EGRESS_NONE)
+    node.engine.networks[name] = {}
+    await restart.keep_up(work)
+    assert node.services.own_networks.spare == 0
+    assert node.engine.networks == {}
+
+
+async def test_one_that_is_removed_as_it_is_looked_at_is_looked_for_again_at_once(
+    node: World,
+) -> None:
+    """`docker rm -f` ends a container before it removes it."""
+    work = ended(node)
+    node.engine.states = {}
+    failed = await restart.keep_up(work)
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.after) == (reasons.CONTAINER_EXITED, 0.0)
+    assert status(work).restart_count == 0

@@ -6,7 +6,7 @@ import pytest
 
 from controller.api import reasons
 from controller.ledger import Ledger
-from controller.reconcile import gate
+from controller.reconcile import gate, teardown
 from controller.reconcile.instance import InstanceReconciler
 from controller.reconcile.queue import Key
 from controller.reconcile.result import DONE, Waiting
@@ -135,3 +135,22 @@ async def test_without_a_word_on_it_the_grace_is_the_containers_own(node: World)
     node.services.stopping.clear()
     node.engine.stop_timeout = 0
     assert await stop(node.services, UID, None) == DONE
+
+
+async def test_what_the_engine_has_and_does_not_list_is_removed_by_its_name(node: World) -> None:
+    """As one does that was started on a full disk."""
+    node.engine.states = {"web": "running", "db": "running"}
+    node.engine.unlisted = {"web"}
+    names = teardown.names_of(UID, {"status": {"template": template("web", "db", "gone")}})
+    assert await stop(node.services, UID, 0.0, names) == DONE
+    assert node.engine.states == {}
+    assert teardown.names_of(UID, None) == teardown.names_of(UID, {"status": {}}) == []
+
+
+async def test_one_that_bears_the_name_and_is_anothers_is_left(node: World) -> None:
+    node.engine.states = {"web": "running"}
+    node.engine.unlisted = {"web"}
+    name = labels.container_name(UID, "web")
+    assert await teardown.existing(node.services, "another", [name]) == []
+    (found,) = await teardown.existing(node.services, UID, [name])
+    assert found.name == name

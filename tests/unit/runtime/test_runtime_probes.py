@@ -77,6 +77,16 @@ async def test_tcp(serve: Serve) -> None:
     )
 
 
+async def test_a_container_without_an_address_is_not_taken_for_the_agents_own_host(
+    serve: Serve,
+) -> None:
+    port = await serve(b"HTTP/1.1 200 OK\r\n\r\n")
+    probes = Probes(Engine("unix:///nowhere"))
+    for check in (TcpProbe(port), HttpProbe(port)):
+        result = await probes.probe(check, container="c", address="", timeout=5.0)
+        assert result == ProbeResult(False, "the container has no address on its network")
+
+
 async def test_tcp_to_a_service_that_takes_no_connection_ends_in_time() -> None:
     with socket.create_server((HERE, 0), backlog=0) as full, contextlib.ExitStack() as waiting:
         for _ in range(3):  # more than the kernel takes in behind the program's back

@@ -124,3 +124,19 @@ def test_a_network_is_known_by_its_name() -> None:
     event = parse(_event("network", "chal-uid-1"), "main")
     assert event is not None
     assert (event.type, event.uid) == ("network", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "addresses", "cut_off"),
+    [
+        ("running", {"net-1": {"IPAddress": "10.0.0.2"}}, False),
+        ("running", {}, True),
+        ("paused", {"net-2": {"IPAddress": "10.0.0.2"}}, True),
+        ("exited", {}, False),
+    ],
+)
+def test_what_runs_without_the_network_that_it_was_made_on_is_cut_off(
+    status: str, addresses: dict[str, Any], cut_off: bool
+) -> None:
+    found = _inspection(Status=status) | {"NetworkSettings": {"Networks": addresses}}
+    assert inspected(found).is_cut_off == cut_off
