@@ -96,11 +96,15 @@ class Exchange:
             async with session.request(self.request.method, url, **sent) as answer:  # type: ignore[arg-type] # a dictionary's values
                 response = web.StreamResponse(status=answer.status, headers=_kept(answer))
                 await response.prepare(self.request)
-                async for line in change(_lines(answer.content)):
-                    if not line:
-                        self.cut()
-                        break
-                    await response.write(line)
+                self._proxy.watches.add(self)
+                try:
+                    async for line in change(_lines(answer.content)):
+                        if not line:
+                            self.cut()
+                            break
+                        await response.write(line)
+                finally:
+                    self._proxy.watches.discard(self)
                 return response
 
     def cut(self) -> web.StreamResponse:
@@ -148,6 +152,8 @@ class ApiProxy:
         self.as_admin = as_admin
         self.target = bed.control_plane.server
         self.calls: list[Call] = []
+        self.watches: set[Exchange] = set()
+        """Those under way."""
         self.upstream: aiohttp.ClientSession
         self._bed = bed
         self._host = bed.control_plane.state.address
@@ -201,6 +207,15 @@ class ApiProxy:
             yield rule
         finally:
             self._rules = tuple(each for each in self._rules if each is not rule)
+
+    def cut_watches(self) -> None:
+        """Cut every watch that is under way, so that whoever watches begins anew."""
+
+        def cut() -> None:
+            for each in list(self.watches):
+                each.cut()
+
+        self._loop.call_soon_threadsafe(cut)
 
     def made(self, verbs: str = ".*", resources: str = ".*", *, since: float = 0.0) -> list[Call]:
         """The requests of that kind so far, broken ones too."""

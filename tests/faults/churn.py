@@ -14,7 +14,7 @@ from controller.runtime import labels
 from hack.bed.instances import ask
 from tests.integration.world import Object, World, container, instance, until
 
-CONVERGED = 25.0
+CONVERGED = 45.0
 """Seconds after a fault's end within which everything is as it should be, on a machine in use."""
 
 
@@ -53,7 +53,11 @@ class Churn:
 
     def settle(self, timeout: float = CONVERGED) -> None:
         """Wait until all is as it should be; raises TimeoutError with what is not."""
-        until(self._amiss, lambda amiss: not amiss, timeout)
+        try:
+            until(self._amiss, lambda amiss: not amiss, timeout)
+        except TimeoutError:
+            self.world.tell()
+            raise
         for endpoint in self.world.endpoints():
             if endpoint.instance != "rests" or not self.rests:
                 ask(endpoint)
