@@ -1,8 +1,28 @@
-"""Log lines of the process: one format, and the libraries' chatter turned down."""
+"""Log lines of the process: one format, and the chatter of libraries and outages turned down.
 
+During an outage many parts say the same every second or two. Each such line is written once, and
+then once in a while with how often it came meanwhile.
+"""
+
+import json
 import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Final
 
-FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+import aiohttp
+
+FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+WHILE: Final = 60.0
+"""Seconds for which a warning or an error is not written again that says the same."""
+VARYING: Final = re.compile(r"#[0-9]+|[0-9.]+ s\b")
+"""Attempts are counted, and waits grow: the same is said for all that."""
+KEPT: Final = 1000
+"""Lines that are remembered at most."""
+WATCH: Final = ("kopf._cogs", "kopf._core")
+EXPECTED: Final = (aiohttp.ClientError, OSError, json.JSONDecodeError, UnicodeDecodeError)
+"""What a watch ends with when the way to the API server breaks; TimeoutError is an OSError."""
 
 
 def configure(level: str) -> None:
@@ -11,3 +31,48 @@ def configure(level: str) -> None:
     logging.getLogger("controller").setLevel(level.upper())
     for name in ("kopf", "kopf.objects", "kopf.activities", "aiohttp", "docker", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(without_trace)
+        handler.addFilter(Repeats().filter)
+
+
+def without_trace(record: logging.LogRecord) -> bool:
+    """Take the trace out of a line in which kopf says that its watch was cut; it tells nothing."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and record.name.startswith(WATCH):
+        of_the_api = type(error).__module__.startswith("kopf._cogs.clients")
+        if of_the_api or isinstance(error, EXPECTED):
+            record.exc_info = record.exc_text = None
+    return True
+
+
+class Repeats:
+    """Writes warnings and errors that say the same once in a while only."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """``now`` is a clock that only goes forward, in seconds."""
+        self._now = now
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is to be written; tells in it of those that were not."""
+        if record.levelno < logging.WARNING or record.exc_info:
+            return True
+        text = record.getMessage()
+        key = f"{record.name} {VARYING.sub('', text)}"
+        now = self._now()
+        begun, left_out = self._said.get(key, (float("-inf"), 0))
+        if now - begun < WHILE:
+            self._said[key] = begun, left_out + 1
+            return False
+        self._forget_old(now)
+        self._said[key] = now, 0
+        if left_out:
+            record.msg, record.args = f"{text} (and {left_out} times since)", ()
+        return True
+
+    def _forget_old(self, now: float) -> None:
+        if len(self._said) >= KEPT:
+            self._said = {k: v for k, v in self._said.items() if now - v[0] < WHILE}
+        while len(self._said) >= KEPT:
+            del self._said[next(iter(self._said))]

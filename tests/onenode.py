@@ -8,6 +8,7 @@ folder takes these fixtures over.
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
@@ -76,22 +77,31 @@ def kubectl(bare_bed: Bed) -> Kubectl:
 
 @pytest.fixture
 def namespace(bare_bed: Bed, kubectl: Kubectl) -> Iterator[str]:
-    """A namespace of the test's own; the objects of our kinds in it are deleted at the end.
+    """A namespace of the test's own; see `new_namespace`."""
+    with new_namespace(bare_bed, kubectl) as name:
+        yield name
+
+
+@contextmanager
+def new_namespace(bed: Bed, kubectl: Kubectl) -> Iterator[str]:
+    """A namespace; the objects of our kinds in it are deleted at the end.
 
     A controller that still runs is given the time to take its containers away. The namespace
     itself stays until the control plane goes: nothing would finish its deletion.
     """
     name = f"test-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
-    yield name
-    runs = any(process.alive() for process in bare_bed.state.controllers.values())
-    patience = ["--timeout=30s"] if runs else ["--wait=false"]
-    kubectl("delete", PLURALS, "--all", "-n", name, *patience, check=False)
-    # A finalizer whose controller has been stopped must not hold up the next test.
-    left = kubectl("get", PLURALS, "-n", name, "-o", "name").stdout.split()
-    patch = '{"metadata":{"finalizers":null}}'
-    for found in left:
-        kubectl("patch", found, "-n", name, "--type=merge", "-p", patch, check=False)
+    try:
+        yield name
+    finally:
+        runs = any(process.alive() for process in bed.state.controllers.values())
+        patience = ["--timeout=30s"] if runs else ["--wait=false"]
+        kubectl("delete", PLURALS, "--all", "-n", name, *patience, check=False)
+        # A finalizer whose controller has been stopped must not hold up the next test.
+        left = kubectl("get", PLURALS, "-n", name, "-o", "name").stdout.split()
+        patch = '{"metadata":{"finalizers":null}}'
+        for found in left:
+            kubectl("patch", found, "-n", name, "--type=merge", "-p", patch, check=False)
 
 
 StartController = Callable[..., RunningController]

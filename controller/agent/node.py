@@ -53,6 +53,7 @@ class NodeKeeper:
         self._read: Object = {}
         self._written = float("-inf")
         self._told: tuple[object, ...] = ()
+        self._overtaken = False
         self.deleted = False
         self.in_force = asyncio.Event()
         """Set once the operator's spec was read and is in force."""
@@ -122,7 +123,10 @@ class NodeKeeper:
         return left if left > 0 else STATUS_PERIOD
 
     async def _write(self) -> None:
-        """Write the status if it has changed, and its time has come or a condition has changed."""
+        """Write the status if it has changed, and its time has come or a condition has changed.
+
+        Raises ApiError; Conflict when somebody else was faster twice in a row.
+        """
         try:
             self._read = await self._cluster.get(NODES, self.name)
         except NotFound:
@@ -145,9 +149,12 @@ class NodeKeeper:
                 self._cluster, NODES, self._read, status.manifest()
             )
         except Conflict:
+            if self._overtaken:
+                raise
+            self._overtaken = True
             self._due.set()
         else:
-            self._written, self._told = now, news
+            self._written, self._told, self._overtaken = now, news, False
 
 
 def _news(status: NodeStatus) -> tuple[object, ...]:

@@ -1,11 +1,13 @@
 """The one API client of a process: typed paths, plain dictionaries, typed errors.
 
 A thin door over kubernetes' asyncio client, which brings the kubeconfig, TLS and tokens. It
-retries nothing: who calls knows what a repetition would mean.
+retries nothing: who calls knows what a repetition would mean. What the API server asks to be left
+alone with for a while it does leave alone, whoever calls.
 """
 
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import errors
+from controller.cluster.holds import Holds
 from controller.cluster.token_file import SERVICE_ACCOUNT, TokenFile, of_kubeconfig
 
 Object = dict[str, Any]
@@ -39,6 +42,7 @@ ever rarer: one begun during an outage would not notice its end for half a minut
 PAGE: Final = 500
 """Objects in one answer of a LIST; kube-apiserver's own clients use the same."""
 CONNECTIONS: Final = 64
+NO_ANSWER: Final = "What came is no answer of an API server"
 UNUSABLE: Final = (
     kubernetes_config.ConfigException,
     OSError,
@@ -92,6 +96,7 @@ class Cluster:
     def __init__(self, api: kubernetes_client.ApiClient) -> None:
         """Take an API client over; ``close`` closes it."""
         self._api = api
+        self._holds = Holds()
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> "Cluster":
@@ -124,6 +129,12 @@ class Cluster:
         """Server, certificates and token, for those who must connect themselves (kopf)."""
         return self._api.configuration
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """How the server is known, and who asks, for the same."""
+        context: ssl.SSLContext = self._api.rest_client.ssl_context
+        return context
+
     async def close(self) -> None:
         """Close all connections."""
         await self._api.close()
@@ -141,8 +152,9 @@ class Cluster:
         """Send one request and return the answer's object.
 
         Raises ApiError and its kinds; ApiUnavailable when there was no answer in ``timeout``
-        seconds.
+        seconds, or one that is none, or, without asking, when it is not time to ask again yet.
         """
+        self._holds.check(path)
         headers = {"Accept": JSON, "Content-Type": content_type}
         await self._authenticate(headers)
         patience = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
@@ -155,10 +167,13 @@ class Cluster:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = str(error) or type(error).__name__
             raise errors.ApiUnavailable(f"The API server does not answer: {said}") from None
-        answer = _decoded(data)
         if response.status >= 400:
-            raise errors.from_status(response.status, answer, _retry_after(response))
-        return answer
+            refusal = errors.from_status(
+                response.status, _status(data, response.reason), _retry_after(response)
+            )
+            self._holds.note(path, refusal)
+            raise refusal
+        return _object(data)
 
     async def _authenticate(self, headers: dict[str, str]) -> None:
         for setting in (await self._api.configuration.auth_settings()).values():
@@ -178,7 +193,9 @@ class Cluster:
             query["fieldSelector"] = field_selector
         while True:
             answer = await self.request("GET", kind.path(namespace=namespace), query=query)
-            for item in answer.get("items") or []:
+            if "items" not in answer:  # to take it for an empty list would be the end of many
+                raise errors.ApiUnavailable(f"{NO_ANSWER}: expected a list of {kind.plural}")
+            for item in answer["items"] or []:
                 yield item
             if not (more := answer.get("metadata", {}).get("continue")):
                 return
@@ -236,12 +253,27 @@ def _proxy(server: str) -> str | None:
     return getproxies().get(url.scheme)
 
 
-def _decoded(data: bytes) -> Object:
+def _object(data: bytes) -> Object:
+    """The object in an answer; raises ApiUnavailable, which quotes nothing: it may be secret."""
     try:
         answer = json.loads(data)
     except ValueError:
-        return {"message": data.decode(errors="replace")[:500].strip()}
-    return answer if isinstance(answer, dict) else {"message": str(answer)[:500]}
+        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected JSON") from None
+    if not isinstance(answer, dict):
+        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected an object")
+    return answer
+
+
+def _status(data: bytes, reason: str | None) -> Object:
+    """The Status in a refusal, or what else it says, in one line: a proxy's page has many."""
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    text = " ".join(data.decode(errors="replace").split())
+    return {"message": text[:500] if text and not text.startswith("<") else reason or ""}
 
 
 def _retry_after(response: Any) -> float | None:

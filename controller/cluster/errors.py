@@ -37,6 +37,10 @@ class Forbidden(ApiError):
     """401 or 403: the credentials do not allow it."""
 
 
+class Unauthorized(Forbidden):
+    """401: the API server does not know who asks, such as one whose token has ended."""
+
+
 class ApiUnavailable(ApiError):
     """No answer, or one that says to come again later (429, 5xx)."""
 
@@ -46,7 +50,7 @@ class ApiUnavailable(ApiError):
         self.retry_after = retry_after
 
 
-_BY_STATUS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
+_BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
 
 
 def from_status(status: int, body: dict[str, Any], retry_after: float | None) -> ApiError:

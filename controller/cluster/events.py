@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from controller.cluster.client import EVENTS, Cluster, Object
-from controller.cluster.errors import ApiError
+from controller.cluster.errors import ApiError, ApiUnavailable
+from controller.cluster.holds import LONGEST
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +87,19 @@ class Recorder:
             "count": 1,
         }
         try:
-            await self._cluster.create(EVENTS, body, namespace)
+            await self._create(body, namespace)
         except ApiError as error:
             logger.info("Dropped an Event about %s: %s", name, error)
+
+    async def _create(self, body: Object, namespace: str) -> None:
+        """Create an Event, when the API server has told for once when it has time for it."""
+        try:
+            await self._cluster.create(EVENTS, body, namespace)
+        except ApiUnavailable as error:
+            if error.retry_after is None:
+                raise  # it may even have been made
+            await asyncio.sleep(min(LONGEST, error.retry_after))
+            await self._cluster.create(EVENTS, body, namespace)
 
 
 @dataclass(frozen=True, slots=True)

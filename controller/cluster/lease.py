@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 RETRY: Final = 2.0
 """Seconds to the next try of a renewal that failed: the end of an outage is noticed soon."""
+OVERTAKEN: Final = 0.05
+"""Seconds to the next try after somebody else was faster; doubles with each."""
 INSTANT: Final = 0.001
 """Seconds that are not worth waiting for."""
 
@@ -99,6 +101,7 @@ class Lease:
             return await self._take()
 
     async def _take(self) -> str:
+        pause = OVERTAKEN
         while True:
             asked = self._monotonic()
             lease = await self._read()
@@ -110,6 +113,8 @@ class Lease:
                 self._renewed_at = asked  # others count from its arrival, which was later
                 self._renewal.set()
                 return self._identity
+            await asyncio.sleep(pause)
+            pause = min(RETRY, 2 * pause)
 
     async def _read(self) -> Object | None:
         try:

@@ -10,15 +10,17 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Final
 
+import aiohttp
 import kopf
 
 from controller.cluster import signals
 from controller.cluster.client import Cluster, Kind
+from controller.cluster.watching import Pace, session
 
 logger = logging.getLogger(__name__)
 
 RESTART_DELAY: Final = 2.0
-"""Seconds before an operator that ended (a 401 does that) is started again."""
+"""Seconds before an operator that ended (a watch that is no JSON does that) is started again."""
 PAGE: Final = 500
 """Objects in one answer of a LIST: all at once, 10,000 of them would take 300 MB."""
 IDLE: Final = 0.2
@@ -79,7 +81,8 @@ async def serve(
     selectors: dict[Kind, str] | None = None,
 ) -> None:
     """Run an operator until cancelled; one that ends by itself is started again."""
-    kopf.on.login(registry=registry)(_login(cluster))
+    sessions = _Sessions(cluster)
+    kopf.on.login(registry=registry)(sessions.login)
     while True:
         stop = asyncio.Event()
         tasks = await kopf.spawn_tasks(
@@ -99,6 +102,7 @@ async def serve(
         finally:
             stop.set()
             await _end(tasks)
+            await sessions.close()
         await asyncio.sleep(RESTART_DELAY)
 
 
@@ -109,20 +113,23 @@ async def _end(tasks: Any) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _login(cluster: Cluster) -> Any:
-    configuration = cluster.configuration
+class _Sessions:
+    """The connections of one role's operators, one after the other."""
 
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        header = await configuration.get_api_key_with_prefix("BearerToken", "authorization")
-        scheme, _separator, token = str(header or "").partition(" ")
-        return kopf.ConnectionInfo(
-            server=configuration.host,
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
-            scheme=scheme or None,
-            token=token or None,
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._pace = Pace()
+        self._open: list[aiohttp.ClientSession] = []
+
+    async def login(self, **_: Any) -> kopf.AiohttpSession:
+        """What kopf asks for when it starts."""
+        self._open.append(session(self._cluster, self._pace))
+        return kopf.AiohttpSession(
+            server=self._cluster.configuration.host, aiohttp_session=self._open[-1]
         )
 
-    return login
+    async def close(self) -> None:
+        """Close what an operator has left open."""
+        for each in self._open:
+            await each.close()
+        self._open.clear()

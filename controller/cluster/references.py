@@ -9,7 +9,7 @@ import binascii
 from typing import Final
 
 from controller.cluster.client import CONFIG_MAPS, SECRETS, Cluster, Kind, Object
-from controller.cluster.errors import Forbidden, NotFound
+from controller.cluster.errors import Forbidden, NotFound, Unauthorized
 
 USE_LABEL: Final = "challenge-controller.io/use"
 
@@ -29,6 +29,8 @@ async def secret(cluster: Cluster, namespace: str, name: str) -> Object:
         found = await cluster.get(SECRETS, name, namespace)
     except NotFound:
         raise ReferenceMissing(SECRETS, f"Secret {name!r} does not exist") from None
+    except Unauthorized:
+        raise
     except Forbidden:
         message = f"Secret {name!r} may not be read by the controller in this namespace"
         raise ReferenceMissing(SECRETS, message) from None

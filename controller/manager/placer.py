@@ -15,7 +15,13 @@ from controller.api.instance import ChallengeInstance, InstanceStatus
 from controller.api.template import resolve, resolve_policy
 from controller.cluster import status as status_writer
 from controller.cluster.client import INSTANCES, Cluster, Object
-from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, NotFound
+from controller.cluster.errors import (
+    ApiError,
+    ApiUnavailable,
+    Conflict,
+    NotFound,
+    Unauthorized,
+)
 from controller.cluster.events import Recorder
 from controller.manager import verdict
 from controller.manager.accounts import Accounts
@@ -177,6 +183,9 @@ class Placer:
             else:
                 self._accounts.unanswered(uid)
             raise
+        except Unauthorized:
+            self._accounts.refused(instance)
+            raise
         if written is None:
             self._waiting.of(uid).outdated = body
             self._accounts.refused(instance)
@@ -196,13 +205,14 @@ class Placer:
     async def _write(self, body: Object, status: InstanceStatus) -> Object | None:
         """Write the status over what was read; None when the API server has refused that.
 
-        Raises ApiUnavailable when it is not known whether it was written.
+        Raises ApiUnavailable when it is not known whether it was written, Unauthorized when nothing
+        can be at the moment.
         """
         try:
             written = await status_writer.write(self._cluster, INSTANCES, body, status.manifest())
         except (Conflict, NotFound):
             return None  # the watch brings what it is now
-        except ApiUnavailable:
+        except (ApiUnavailable, Unauthorized):
             raise
         except ApiError as error:
             logger.warning("Cannot write the status of %s: %s", body["metadata"]["name"], error)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from controller.api import reasons
 from controller.api.instance import ChallengeInstance
 from controller.cluster.client import Cluster, Object
-from controller.cluster.errors import ApiError, ApiUnavailable
+from controller.cluster.errors import ApiError, ApiUnavailable, Unauthorized
 from controller.cluster.events import Recorder
 from controller.manager.accounts import Accounts
 from controller.manager.assignments import Assignments
@@ -182,7 +182,7 @@ class Scheduler:
             if not tell:
                 return await self._placer.place(body)
             await self._placer.tell(body)
-        except ApiUnavailable as error:
+        except (ApiUnavailable, Unauthorized) as error:
             if not self._away:
                 logger.warning("Placement waits for the API server: %s", error)
             self._away = True

@@ -60,7 +60,10 @@ STEPS: tuple[Step, ...] = (
     probe,
 )
 
-READ_AGAIN = 0.05
+READ_AGAIN: Final = 0.05
+"""Seconds to the next look at an instance that has changed meanwhile; doubles with each such."""
+READ_AGAIN_AT_LAST: Final = 5.0
+"""The longest of these waits: whoever is faster each time must not be raced for ever."""
 UNPLACED_RETRY = 5.0
 """Seconds to the next look at an instance that was taken off this node and has no other yet: no
 watch of ours brings its placement elsewhere."""
@@ -77,16 +80,20 @@ class InstanceReconciler:
         """``forget`` drops a uid of which nothing is left from the work queue."""
         self._services = services
         self._forget = forget
+        self._conflicts: dict[str, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one instance further; the result is the time in seconds to the next look."""
         gate = self._services.gate
         held = gate.holds(key.uid)
+        before = self._conflicts.pop(key.uid, 0)
         try:
             return await self._reconcile(key)
         except Conflict:
+            # Changed since it was read: what is right may have changed as well.
             self._services.recent.forget(key.uid)
-            return READ_AGAIN  # changed since it was read: what is right may have changed as well
+            self._conflicts[key.uid] = before + 1
+            return min(READ_AGAIN_AT_LAST, READ_AGAIN * 2.0 ** min(before, 10))
         finally:
             # A slot that was granted before and not used is given on: it must not wait with us.
             if held and gate.holds(key.uid):

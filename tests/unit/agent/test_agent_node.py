@@ -11,7 +11,7 @@ from controller.agent.node import NodeKeeper
 from controller.api import conditions
 from controller.api.node import ChallengeNode, LaunchStatus, NodeStatus
 from controller.cluster.client import NODES
-from controller.cluster.errors import ApiError, Forbidden, Invalid
+from controller.cluster.errors import ApiError, Conflict, Forbidden, Invalid
 from controller.settings import load
 from tests.unit.agent.kept import Kept
 from tests.unit.cluster.fake_cluster import FakeCluster
@@ -228,6 +228,32 @@ async def test_a_change_that_comes_early_waits_until_ten_seconds_after_the_last_
         assert told.writes() == 2
 
     await told.during(one_launch)
+
+
+@virtual
+async def test_who_is_overtaken_again_and_again_does_not_race() -> None:
+    told = Told()
+
+    async def raced() -> None:
+        await asyncio.sleep(1)
+
+        async def overtaken(method: str, _path: str) -> None:
+            if method == "PUT":
+                raise Conflict(409, "Conflict", "changed", {})
+
+        told.cluster.before = overtaken
+        before = told.writes()
+        told.say("Ready", "False", "DockerUnavailable")
+        told.keeper.changed()
+        await asyncio.sleep(0.1)
+        assert told.writes() == before + 2, "once again at once"
+        await asyncio.sleep(5)
+        assert told.writes() <= before + 8
+        told.cluster.before = None
+        await asyncio.sleep(1)
+        assert reason(told) == "DockerUnavailable"
+
+    await told.during(raced)
 
 
 def take_for_lost(told: Told) -> None:

@@ -30,12 +30,13 @@ from controller.cluster.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    Unauthorized,
     from_status,
 )
 
 REFUSALS = {
     400: ApiError,
-    401: Forbidden,
+    401: Unauthorized,
     403: Forbidden,
     404: NotFound,
     409: Conflict,
@@ -166,14 +167,14 @@ async def test_writes_are_of_the_kind_that_the_server_expects(server: Server) ->
 async def test_a_refusal_keeps_the_servers_own_words(server: Server) -> None:
     body = {"message": "because", "reason": "Why", "details": {"name": "a"}}
     for status, kind in REFUSALS.items():
-        server.says(status, body, Retry_After="7")
+        server.says(status, body, Retry_After="0")
         with pytest.raises(ApiError, match="because") as caught:
             await server.cluster.get(INSTANCES, "a", "team")
         error = caught.value
         assert type(error) is kind, status
         assert error.status == status
         if isinstance(error, ApiUnavailable):
-            assert error.retry_after == 7.0
+            assert error.retry_after == 0.0
         else:
             assert (error.reason, error.names("a"), error.names("b")) == ("Why", True, False)
 
@@ -191,6 +192,42 @@ async def test_an_answer_that_is_no_object_is_no_crash(server: Server) -> None:
         server.answer = partial(web.Response, status=502, text=text)
         with pytest.raises(ApiUnavailable):
             await server.cluster.get(INSTANCES, "a", "team")
+
+
+@pytest.mark.parametrize("text", ["", "null", "[1]", '{"data": {"flag": "c2Vjcm', "<html>"])
+async def test_half_an_answer_is_none_and_is_not_quoted(server: Server, text: str) -> None:
+    """A Secret may be in it."""
+    server.answer = lambda: web.Response(text=text)
+    with pytest.raises(ApiUnavailable, match="no answer of an API server: expected") as caught:
+        await server.cluster.get(SECRETS, "s", "team")
+    assert "c2Vjcm" not in str(caught.value)
+
+
+async def test_what_is_no_list_is_not_an_empty_one(server: Server) -> None:
+    """All instances would count as gone."""
+    server.says(200, {"hello": "I am the captive portal of this hotel"})
+    with pytest.raises(ApiUnavailable, match="expected a list of challengeinstances"):
+        [o async for o in server.cluster.list(INSTANCES)]
+
+
+async def test_a_proxys_page_is_told_in_a_line(server: Server) -> None:
+    page = "<html>\r\n<body>nginx</body>\r\n</html>\r\n"
+    for text, told in ((page, "Bad Gateway"), ("no\nupstream\n", "no upstream")):
+        server.answer = partial(web.Response, status=502, text=text)
+        with pytest.raises(ApiUnavailable) as caught:
+            await server.cluster.get(INSTANCES, "a", "team")
+        assert str(caught.value) == told
+
+
+async def test_a_server_that_asks_for_a_pause_is_given_it(server: Server) -> None:
+    server.says(429, {"message": "too many"}, Retry_After="7")
+    for _ in range(3):
+        with pytest.raises(ApiUnavailable) as caught:
+            await server.cluster.get(INSTANCES, "a", "team")
+        assert caught.value.retry_after == pytest.approx(7.0, abs=1.0)
+    assert len(server.requests) == 1
+    server.says(200)
+    await server.cluster.get(LEASES, "node-1", "system")
 
 
 async def test_no_answer_in_time_is_unavailable(server: Server) -> None:

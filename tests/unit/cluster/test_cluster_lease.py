@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controller.cluster.client import LEASES
-from controller.cluster.errors import ApiUnavailable, NotFound
+from controller.cluster.errors import ApiUnavailable, Conflict, NotFound
 from controller.cluster.lease import RETRY, HeldElsewhere, Lease
 from tests.unit.cluster.fake_cluster import FakeCluster
 from tests.unit.reconcile.virtual_time import now, settle, virtual
@@ -335,3 +335,19 @@ async def test_a_lease_lapses_when_it_was_not_renewed_for_its_duration() -> None
     await lapsed
     assert 530 <= now() <= 541
     keeping.cancel()
+
+
+@virtual
+async def test_who_is_overtaken_again_and_again_does_not_race() -> None:
+    cluster = FakeCluster()
+    first = lease(cluster, "first")
+    await first.take()
+
+    async def overtaken(method: str, _path: str) -> None:
+        if method == "PUT":
+            raise Conflict(409, "Conflict", "changed", {})
+
+    cluster.before = overtaken
+    with pytest.raises(TimeoutError):
+        await first.take()
+    assert 5 <= cluster.count("PUT") <= 12, "within half of its duration, 8 s"

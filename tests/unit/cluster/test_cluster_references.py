@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controller.cluster.client import CONFIG_MAPS, SECRETS, Kind
-from controller.cluster.errors import ApiUnavailable
+from controller.cluster.errors import ApiUnavailable, Forbidden, Unauthorized
 from controller.cluster.references import (
     USE_LABEL,
     ReferenceMissing,
@@ -128,3 +128,19 @@ async def test_all_of_a_config_map_text_and_not_is_read() -> None:
     with pytest.raises(ReferenceMissing, match="ConfigMap 'absent' does not exist") as caught:
         await config_map_files(served, "team", "absent")
     assert caught.value.kind is CONFIG_MAPS
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"), [(Unauthorized, Unauthorized), (Forbidden, ReferenceMissing)]
+)
+async def test_a_token_that_has_ended_says_nothing_about_a_secret(
+    refusal: type[Forbidden], told: type[Exception]
+) -> None:
+    served = cluster({"flag": encoded(SECRET)}, {USE_LABEL: "true"})
+
+    async def refuse(_method: str, _path: str) -> None:
+        raise refusal(401, "", "", {})
+
+    served.before = refuse
+    with pytest.raises(told):
+        await secret_value(served, "team", "flags", "flag")

@@ -12,7 +12,7 @@ import yaml
 from aiohttp import web
 from kubernetes.aio.config import incluster_config
 
-from controller.cluster import client, operator
+from controller.cluster import client, watching
 from controller.cluster.client import NODES, Cluster, ConfigurationError
 from hack.bed.certificates import Authority
 
@@ -113,15 +113,16 @@ async def test_a_file_that_is_missing_or_empty_for_a_while_stops_nothing(
     )
 
 
-async def test_the_watch_logs_in_with_the_token_of_that_time(
-    tmp_path: Path, connect: Connect
+async def test_the_watch_bears_the_token_of_that_time(
+    tmp_path: Path, connect: Connect, sent: Sent
 ) -> None:
     (tmp_path / "token").write_text("first\n")
     cluster = await connect(tokenFile="token")
-    login = operator._login(cluster)
-    assert (await login()).as_http_headers() == {"Authorization": "Bearer first"}
-    (tmp_path / "token").write_text("second\n")
-    assert (await login()).as_http_headers() == {"Authorization": "Bearer second"}
+    async with watching.session(cluster, watching.Pace()) as http:
+        (await http.get(cluster.configuration.host)).release()
+        (tmp_path / "token").write_text("second\n")
+        (await http.get(cluster.configuration.host)).release()
+    assert sent == ["Bearer first", "Bearer second"]
 
 
 async def test_a_token_in_the_kubeconfig_itself_goes_before_a_file(

@@ -12,6 +12,7 @@ from controller.cluster.client import EVENTS, INSTANCES, Object
 from controller.cluster.errors import ApiUnavailable, Conflict
 from controller.cluster.events import MESSAGE_LIMIT, QUEUE_LIMIT, Recorder
 from tests.unit.cluster.fake_cluster import FakeCluster
+from tests.unit.reconcile.virtual_time import now, virtual
 
 
 def put(cluster: FakeCluster, name: str = "a", **meta: Any) -> Object:
@@ -194,6 +195,37 @@ async def test_an_event_that_cannot_be_sent_is_dropped_and_the_next_one_goes_out
         await arrived.wait()
     task.cancel()
     assert [event["message"] for event in sent(cluster)] == ["second"]
+
+
+@virtual
+async def test_an_event_goes_out_when_the_api_server_has_time_for_it() -> None:
+    cluster = FakeCluster()
+    recorder = Recorder(cluster, "test")
+
+    async def busy(_method: str, _path: str) -> None:
+        cluster.before = None
+        raise ApiUnavailable("too many", status=429, retry_after=7.0)
+
+    cluster.before = busy
+    recorder.event(put(cluster), "Normal", "Ready", "up")
+    begun = now()
+    await recorder.flush(deadline=10.0)
+    assert [event["message"] for event in sent(cluster)] == ["up"]
+    assert now() - begun == 7.0
+
+
+@virtual
+async def test_an_event_that_may_have_been_made_is_not_made_again() -> None:
+    cluster = FakeCluster()
+    recorder = Recorder(cluster, "test")
+
+    async def cut(_method: str, _path: str) -> None:
+        raise ApiUnavailable("cut")
+
+    cluster.after = cut
+    recorder.event(put(cluster), "Normal", "Ready", "up")
+    await recorder.flush()
+    assert len(sent(cluster)) == 1
 
 
 async def test_a_full_queue_drops_instead_of_growing(caplog: pytest.LogCaptureFixture) -> None:

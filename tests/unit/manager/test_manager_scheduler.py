@@ -5,7 +5,7 @@ import asyncio
 from controller.api import reasons
 from controller.api.instance import ChallengeInstance
 from controller.cluster.client import CHALLENGES, EVENTS, INSTANCES
-from controller.cluster.errors import ApiUnavailable, Conflict
+from controller.cluster.errors import ApiUnavailable, Conflict, Unauthorized
 from controller.manager.placement import BACKLOG, Assigned
 from controller.manager.waiting import PATIENCE, QUEUE_PATIENCE, RETELL
 from tests.unit.manager.objects import instance_body, template
@@ -218,6 +218,26 @@ async def test_nothing_is_kept_of_instances_that_are_gone() -> None:
         placing.scheduler.gone(f"uid-i-{number}")
     await placing.round(pause=30)
     assert (len(placing.scheduler._waiting), placing.scheduler.known()) == (0, set())
+    placing.task.cancel()
+
+
+@virtual
+async def test_a_token_that_has_ended_holds_placement_up_no_longer_than_that() -> None:
+    placing = Placing("n1")
+    placing.put("a")
+
+    async def unknown(method: str, _path: str) -> None:
+        if method == "PUT":
+            raise Unauthorized(401, "Unauthorized", "Unauthorized", {})
+
+    placing.cluster.before = unknown
+    await placing.round(pause=3.0)
+    assert placing.node_of("a") is None
+    assert placing.count("n1") == 0, "nothing was written for sure"
+    assert placing.cluster.count("PUT") <= 4
+    placing.cluster.before = None
+    await asyncio.sleep(2)
+    assert placing.node_of("a") == "n1"
     placing.task.cancel()
 
 

@@ -16,7 +16,12 @@ from controller.cluster.errors import (
 )
 from controller.reconcile import gate
 from controller.reconcile.clock import milliseconds
-from controller.reconcile.instance import READ_AGAIN, UNPLACED_RETRY, InstanceReconciler
+from controller.reconcile.instance import (
+    READ_AGAIN,
+    READ_AGAIN_AT_LAST,
+    UNPLACED_RETRY,
+    InstanceReconciler,
+)
 from controller.reconcile.queue import Key
 from tests.unit.reconcile.world import NOON, UID, World, template
 
@@ -160,6 +165,26 @@ async def test_a_conflict_is_read_again_soon(node: World) -> None:
 
     node.cluster.before = conflict
     assert await served.reconcile(KEY) == READ_AGAIN
+
+
+async def test_who_is_faster_each_time_is_not_raced(node: World) -> None:
+    served, _ = reconciler(node)
+    node.work()
+    node.services.engine_problem = "away"
+
+    async def conflict(method: str, path: str) -> None:
+        if method == "PUT":
+            raise Conflict(409, "Conflict", "changed", {})
+
+    node.cluster.before = conflict
+    waits = [await served.reconcile(KEY) for _ in range(10)]
+    assert waits[:3] == [READ_AGAIN, 2 * READ_AGAIN, 4 * READ_AGAIN]
+    assert waits[-1] == READ_AGAIN_AT_LAST
+    node.cluster.before = None
+    await served.reconcile(KEY)
+    node.cluster.before = conflict
+    node.services.engine_problem = "away again"
+    assert await served.reconcile(KEY) == READ_AGAIN, "what was is over"
 
 
 async def test_a_status_drafted_while_the_instance_was_moved_is_dropped(node: World) -> None:

@@ -1,0 +1,85 @@
+"""The HTTP session that kopf watches through: whose token is current, and which hammers nobody.
+
+Kopf begins a watch anew at once when it is cut, lists again ten times a second while each watch is
+refused as too old, and ends for good at a 401. Here both wait. What is watched is not known here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+
+from controller.cluster.client import Cluster
+
+logger = logging.getLogger(__name__)
+
+UNAUTHORIZED: Final = 401
+RETRY: Final = 2.0
+"""Seconds to the next try with a token that is not accepted: another may be in its file by then."""
+PAUSES: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds at least from one request to the next of its kind, when they come in quick succession."""
+QUIET: Final = 10.0
+"""Seconds after which a request is no longer in quick succession to the one before."""
+
+
+def session(cluster: Cluster, pace: "Pace") -> aiohttp.ClientSession:
+    """A session to the cluster's API server; to be closed by who takes it."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=cluster.tls),
+        proxy=cluster.configuration.proxy,
+        trust_env=False,
+        middlewares=(pace.wait, Bearer(cluster).sign),
+    )
+
+
+class Bearer:
+    """Puts the token of that time into each request, and waits for one that is accepted."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Nothing is read before the first request."""
+        self._cluster = cluster
+
+    async def sign(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send the request, again and again while the API server does not know who asks."""
+        while True:
+            configuration = self._cluster.configuration
+            token = await configuration.get_api_key_with_prefix("BearerToken", "authorization")
+            if token:
+                request.headers["Authorization"] = str(token)
+            response = await handler(request)
+            if response.status != UNAUTHORIZED:
+                return response
+            response.release()
+            logger.warning("The API server does not accept our credentials (HTTP 401)")
+            await asyncio.sleep(RETRY)
+
+
+class Pace:
+    """Spreads requests of the same kind out when they come in quick succession."""
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        """``now`` is a clock that only goes forward, in seconds; without one the loop's."""
+        self._now = now or (lambda: asyncio.get_running_loop().time())
+        self._last: dict[tuple[str, bool], tuple[float, int]] = {}
+
+    async def wait(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send the request when its time has come."""
+        query = request.url.query
+        if "continue" not in query:  # another page of one and the same list
+            await asyncio.sleep(self.due(request.url.path, watch="watch" in query))
+        return await handler(request)
+
+    def due(self, path: str, *, watch: bool) -> float:
+        """Seconds until a request may be sent, which is counted as sent then."""
+        now, key = self._now(), (path, watch)
+        last, number = self._last.get(key, (now - QUIET, 0))
+        number = min(number + 1, len(PAUSES) - 1) if now - last < QUIET else 0
+        at = max(now, last + PAUSES[number])
+        self._last[key] = at, number
+        return at - now

@@ -1,0 +1,93 @@
+"""What an organiser reads in the log during an outage: each thing once, and no traces of kopf's."""
+
+import json
+import logging
+from typing import Any
+
+import aiohttp
+import pytest
+
+from controller.log import KEPT, WHILE, Repeats, without_trace
+
+
+def record(text: str, *args: Any, level: int = logging.WARNING, name: str = "x") -> Any:
+    return logging.LogRecord(name, level, __file__, 1, text, args, None)
+
+
+class Log:
+    """What gets through, on a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.repeats = Repeats(lambda: self.now)
+        self.lines: list[str] = []
+
+    def say(self, text: str, *args: Any, **rest: Any) -> None:
+        """A line of the product's."""
+        made = record(text, *args, **rest)
+        if self.repeats.filter(made):
+            self.lines.append(made.getMessage())
+
+
+def test_what_is_said_every_second_is_written_once_and_counted() -> None:
+    log = Log()
+    for number in range(int(WHILE) + 1):
+        log.say("Reconciling %s failed, again in %.1f s: %s", "a/b", 0.1 * number, "away")
+        log.now += 1.0
+    assert log.lines == [
+        "Reconciling a/b failed, again in 0.0 s: away",
+        "Reconciling a/b failed, again in 6.0 s: away (and 59 times since)",
+    ]
+
+
+def test_attempts_that_a_library_counts_are_one_line() -> None:
+    log = Log()
+    for number in range(3):
+        log.say(f"Request attempt #{number} failed; will retry: GET https://x/y")
+    assert len(log.lines) == 1
+
+
+def test_what_says_something_else_is_written_at_once() -> None:
+    log = Log()
+    for text in ("a failed", "b failed", "a failed", "a failed: why"):
+        log.say(text)
+    assert log.lines == ["a failed", "b failed", "a failed: why"]
+
+
+def test_what_is_no_warning_is_always_written() -> None:
+    log = Log()
+    for _ in range(3):
+        log.say("Managing", level=logging.INFO)
+    assert len(log.lines) == 3
+
+
+def test_the_memory_of_lines_is_bounded() -> None:
+    log = Log()
+    for number in range(2 * KEPT):
+        log.say(f"n{number} failed")
+    assert len(log.lines) == 2 * KEPT
+    assert len(log.repeats._said) <= KEPT
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        aiohttp.ClientPayloadError("cut"),
+        TimeoutError(),
+        json.JSONDecodeError("Expecting value", "{", 1),
+    ],
+)
+def test_a_watch_that_was_cut_leaves_no_trace(error: Exception) -> None:
+    made = record("Watcher has failed", level=logging.ERROR, name="kopf._core.reactor.x")
+    made.exc_info = (type(error), error, None)
+    assert without_trace(made)
+    assert made.exc_info is None
+
+
+@pytest.mark.parametrize("name", ["kopf._core.reactor.x", "controller.agent.run"])
+def test_a_bug_keeps_its_trace(name: str) -> None:
+    made = record("failed", level=logging.ERROR, name=name)
+    error = KeyError("x") if name.startswith("kopf") else TimeoutError()
+    made.exc_info = (type(error), error, None)
+    assert without_trace(made)
+    assert made.exc_info is not None
