@@ -131,6 +131,7 @@ def test_what_is_deleted_while_its_engine_is_down_goes_when_it_is_back(
     world.answers("next")
 
 
+@pytest.mark.slow
 def test_what_is_deleted_while_its_agent_is_down_goes_when_it_is_back(
     world: World, echo_image: str
 ) -> None:

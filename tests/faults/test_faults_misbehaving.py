@@ -149,6 +149,7 @@ def logged(world: World, name: str) -> int:
     return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
 
 
+@pytest.mark.slow
 def test_each_is_contained_and_the_neighbour_goes_on_answering(
     world: World, echo_image: str
 ) -> None:

@@ -125,6 +125,7 @@ def fill(world: World, image: str) -> None:
     world.kubectl("wait", "chpool/web", "--for=condition=Ready", "-n", world.namespace)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_what_is_uninstalled_in_order(
     world: World, echo_image: str, tmp_path: Path
 ) -> None:
