@@ -95,6 +95,12 @@ class InstanceSpec(Model):
             )
         ),
         duration_rule("ttl", zero=True),
+        # By its schema alone the API server takes a list for a time.
+        Rule(
+            "!has(self.renewTime) || self.renewTime <= timestamp('9999-12-31T00:00:00Z')",
+            "renewTime must be a time such as 2026-01-31T12:00:00Z",
+            ".renewTime",
+        ),
         RESERVED_ENV_RULE,
         label_keys_rule("nodeSelector"),
     )

@@ -17,7 +17,8 @@ QUOTA_EXCEEDED: Final = "QuotaExceeded"
 CHALLENGE_NOT_FOUND: Final = "ChallengeNotFound"
 """challengeRef names a Challenge that does not exist; it goes on when it does."""
 INVALID_TEMPLATE: Final = "InvalidTemplate"
-"""The template asks for what cannot be; the message says what. Change the template."""
+"""The template asks for what cannot be, or is too large; the message says what. Change the
+template."""
 CAPABILITY_NOT_ALLOWED: Final = "CapabilityNotAllowed"
 """capabilities.add has one that the operator does not allow; the message lists those allowed."""
 IMAGE_NOT_ALLOWED: Final = "ImageNotAllowed"
@@ -26,7 +27,7 @@ SECRET_NOT_FOUND: Final = "SecretNotFound"
 """A Secret or its key does not exist, does not bear the label challenge-controller.io/use:
 "true", or does not hold what it is asked for."""
 CONFIG_MAP_NOT_FOUND: Final = "ConfigMapNotFound"
-"""A ConfigMap or its key does not exist."""
+"""A ConfigMap or its key does not exist, or does not hold what it is asked for."""
 SECCOMP_PROFILE_INVALID: Final = "SeccompProfileInvalid"
 """seccompProfile names a file that the node does not have, or that is no profile; the message names
 it. It goes on when the operator has put it right."""

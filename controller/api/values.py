@@ -27,6 +27,7 @@ LIST_MAP_BY_NAME: Final[dict[str, Any]] = {
 LIST_SET: Final[dict[str, Any]] = {"x-kubernetes-list-type": "set"}
 LIST_ATOMIC: Final[dict[str, Any]] = {"x-kubernetes-list-type": "atomic"}
 
+_UNSEEN: Final = re.compile("[^\n\t -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MEMORY_UNITS: Final = {
     "": 1,
     "k": 10**3,
@@ -71,7 +72,12 @@ def _number_as_text(value: Any) -> Any:
 
 
 def fit(text: str, limit: int) -> str:
-    """Cut a text to at most `limit` characters: the API server refuses longer ones."""
+    """Escape control characters and cut to `limit` characters: the API server refuses longer ones.
+
+    A container may have said the text: it must not steer the terminal of who reads it, and where
+    YAML has no place for a character, `kubectl get -o yaml` would fail on all that it lists.
+    """
+    text = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

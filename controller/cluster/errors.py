@@ -33,6 +33,10 @@ class Invalid(ApiError):
     """422: the object breaks the schema or one of its rules."""
 
 
+class TooLarge(ApiError):
+    """The object has no room in the server's store, however often it is tried."""
+
+
 class Forbidden(ApiError):
     """401 or 403: the credentials do not allow it."""
 
@@ -50,12 +54,23 @@ class ApiUnavailable(ApiError):
         self.retry_after = retry_after
 
 
-_BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
+_BY_STATUS = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: Invalid,
+}
+# What etcd and its client say of what is beyond etcd's --max-request-bytes; a 500 is around it.
+_TOO_LARGE = ("request is too large", "trying to send message larger than max")
 
 
 def from_status(status: int, body: dict[str, Any], retry_after: float | None) -> ApiError:
     """Turn an HTTP status and a Status object into the exception for it."""
     message = str(body.get("message", ""))
+    if status == 500 and any(words in message for words in _TOO_LARGE):
+        return TooLarge(status, "TooLarge", message, {})
     if status == 429 or status >= 500:
         return ApiUnavailable(message or f"HTTP {status}", status=status, retry_after=retry_after)
     kind = _BY_STATUS.get(status, ApiError)

@@ -23,7 +23,7 @@ from controller.cluster.errors import (
     Unauthorized,
 )
 from controller.cluster.events import Recorder
-from controller.manager import verdict
+from controller.manager import size, verdict
 from controller.manager.accounts import Accounts
 from controller.manager.assignments import Assigned, challenge_key
 from controller.manager.challenges import Challenges
@@ -90,7 +90,7 @@ class Placer:
             wait.epoch = epoch
             return known.reason
         instance = ChallengeInstance.model_validate(body)
-        challenge, template = await self._template(instance)
+        challenge, template = await self._template(instance, body)
         pool_uid = await self._pool_of(instance)
         if self._accounts.pending.get(uid) is not body:
             return ""  # it has changed meanwhile, and comes again
@@ -114,7 +114,7 @@ class Placer:
     async def tell(self, body: Object) -> None:
         """Say in its status why it waits, unless it need not any more; raises as ``place``."""
         instance = ChallengeInstance.model_validate(body)
-        _, template = await self._template(instance)
+        _, template = await self._template(instance, body)
         if self._accounts.pending.get(instance.metadata.uid) is not body:
             return
         uid = instance.metadata.uid
@@ -155,7 +155,7 @@ class Placer:
         return _Choice(chosen, template, demand)
 
     async def _template(
-        self, instance: ChallengeInstance
+        self, instance: ChallengeInstance, body: Object
     ) -> tuple[Challenge | None, TemplateSpec | Refusal]:
         """What is to be launched: what it had on another node, or as it stands now."""
         if instance.status.template is not None:
@@ -168,7 +168,8 @@ class Placer:
                 f"challengeRef: there is no Challenge {ref.name!r} in namespace {namespace!r}; "
                 "it goes on when there is",
             )
-        return challenge, resolve(instance, challenge)
+        template = resolve(instance, challenge)
+        return challenge, size.refusal(body, template) or template
 
     async def _assign(
         self, body: Object, instance: ChallengeInstance, status: InstanceStatus

@@ -186,16 +186,17 @@ class _Manager:
             return
         if not self._seen.is_news(body):
             return
+        placed = (body.get("status") or {}).get("nodeName")
+        if body["metadata"].get("deletionTimestamp") and not placed:
+            self._health.orphans.observe(plain(body))  # whether the rest can be read or not
+            self._gone(uid)
+            return
         try:
             instance = ChallengeInstance.model_validate(body)
         except ValidationError as error:
             logger.warning("Cannot read instance %s: %s", body["metadata"]["name"], error)
             return
         node = instance.status.node_name
-        if instance.is_deleting and node is None:
-            self._health.orphans.observe(plain(body))
-            self._gone(uid)
-            return
         self._expiry.observe(instance)
         self._pools.store.observe_instance(instance)
         self._drain.instance_changed(uid, node)

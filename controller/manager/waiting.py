@@ -36,7 +36,7 @@ class Wait:
     """The Challenges' generation that the following was worked out at."""
     demand: Demand | None = None
     missing: Refusal | None = None
-    """What is to be said when its Challenge does not exist."""
+    """What is to be said when its Challenge does not exist, or it is too large."""
 
 
 class Waiting:

@@ -1,15 +1,20 @@
-"""Values that an instance takes from Secrets, under the controller's own rules for them.
+"""Values that an instance takes from Secrets and ConfigMaps, under the controller's own rules.
 
-Read only in namespaces that the controller serves: an instance that was placed before the setting
-was changed is still here, and must not be a way around it. No value goes into an error.
+Secrets are read only in namespaces that the controller serves: an instance that was placed before
+the setting was changed is still here, and must not be a way around it. No value goes into an error.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from controller.cluster import references
-from controller.cluster.client import SECRETS
+from controller.cluster.client import CONFIG_MAPS, SECRETS, Kind
 from controller.cluster.references import ReferenceMissing
 from controller.reconcile.work import Work
+
+LONGEST: Final = 127
+"""KiB of a variable's value. With a longer one the kernel starts no program:
+MAX_ARG_STRLEN is 128 KiB, with the variable's name."""
 
 Reader = Callable[[Work, str, str], Awaitable[str]]
 """`secret` or `secret_variable`."""
@@ -26,12 +31,23 @@ async def secret(work: Work, name: str, key: str) -> str:
 
 
 async def secret_variable(work: Work, name: str, key: str) -> str:
-    """The same for an environment variable, which cannot hold every text.
+    """The same for an environment variable, which cannot hold every text."""
+    return _variable(SECRETS, name, key, await secret(work, name, key))
 
-    The engine's own refusal would show the value.
-    """
-    value = await secret(work, name, key)
+
+async def config_map_variable(work: Work, name: str, key: str) -> str:
+    """The value of a ConfigMap's key for an environment variable; raises ReferenceMissing."""
+    namespace = work.instance.metadata.namespace
+    value = await references.config_map_value(work.services.cluster, namespace, name, key)
+    return _variable(CONFIG_MAPS, name, key, value)
+
+
+def _variable(kind: Kind, name: str, key: str, value: str) -> str:
+    """Refuse what no variable can hold: the engine's own refusal would show the value."""
+    what = f"Key {key!r} of {kind.kind} {name!r}"
     if "\0" in value:
-        message = f"Key {key!r} of Secret {name!r} has a NUL, which no variable can hold"
-        raise ReferenceMissing(SECRETS, message)
+        raise ReferenceMissing(kind, f"{what} has a NUL, which no variable can hold")
+    if (size := len(value.encode())) > LONGEST * 1024:
+        message = f"{what} has {size // 1024} KiB, and a variable holds {LONGEST} KiB at most"
+        raise ReferenceMissing(kind, f"{message}: mount it as a file")
     return value

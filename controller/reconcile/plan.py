@@ -9,7 +9,6 @@ from controller.api import image_reference
 from controller.api.container import Container
 from controller.api.env import EnvVar, EnvVarSource
 from controller.api.template import port_key
-from controller.cluster import references
 from controller.reconcile import identity, lookup, mounts
 from controller.reconcile.isolation import isolated
 from controller.reconcile.work import Work
@@ -89,11 +88,10 @@ async def _value(work: Work, variable: EnvVar) -> str:
 
 
 async def _looked_up(work: Work, source: EnvVarSource) -> str:
-    cluster, namespace = work.services.cluster, work.instance.metadata.namespace
     if secret := source.secret_key_ref:
         return await lookup.secret_variable(work, secret.name, secret.key)
     if config := source.config_map_key_ref:
-        return await references.config_map_value(cluster, namespace, config.name, config.key)
+        return await lookup.config_map_variable(work, config.name, config.key)
     return _field(work, source.field_ref.field_path if source.field_ref else "")
 
 

@@ -67,6 +67,11 @@ class Instances:
         text = yaml.safe_dump_all(objects)
         self.kubectl("apply", "-n", self.namespace, "-f", "-", input=text)
 
+    def create(self, *objects: Object) -> None:
+        """The same for what is too large to be applied, which keeps the whole as an annotation."""
+        text = yaml.safe_dump_all(objects)
+        self.kubectl("create", "-n", self.namespace, "-f", "-", input=text)
+
     def get(self, name: str) -> Object:
         """An instance as the API server has it."""
         out = self.kubectl("get", "chinst", name, "-n", self.namespace, "-o", "json").stdout

@@ -15,6 +15,7 @@ import (
 const usage = `usage:
   echo serve [--http ADDR] [--tcp ADDR] [--udp ADDR] [--upstream HOST:PORT]
              [--delay DURATION] [--exit-after DURATION] [--exit-code N] [--ignore-sigterm]
+             [--close-after DURATION]
   echo check HOST:PORT   exit 0 when something listens there, 1 otherwise
   echo sleep             do nothing until told to stop
   echo syscall N[:ARG…]… make system calls and print the error number of each

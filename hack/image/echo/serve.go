@@ -22,6 +22,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 type options struct {
 	http, tcp, udp, upstream string
 	delay, exitAfter         time.Duration
+	closeAfter               time.Duration
 	exitCode                 int
 	ignoreSigterm            bool
 }
@@ -35,6 +36,7 @@ func parse(arguments []string) (options, error) {
 	flags.StringVar(&o.upstream, "upstream", "", "TCP service of another echo, whose answer is told too")
 	flags.DurationVar(&o.delay, "delay", 0, "how long to wait before listening")
 	flags.DurationVar(&o.exitAfter, "exit-after", 0, "how long to run; 0 for ever")
+	flags.DurationVar(&o.closeAfter, "close-after", 0, "when to stop listening, and run on; 0 for never")
 	flags.IntVar(&o.exitCode, "exit-code", 0, "exit code with -exit-after")
 	flags.BoolVar(&o.ignoreSigterm, "ignore-sigterm", false, "run on when asked to stop")
 	return o, flags.Parse(arguments)
@@ -74,6 +76,9 @@ func serve(arguments []string) int {
 }
 
 func start(o options, failed chan<- error) {
+	if o.closeAfter > 0 {
+		time.AfterFunc(o.closeAfter, closeAll)
+	}
 	if o.http != "" {
 		go func() { failed <- serveHTTP(o.http, o.upstream) }()
 	}
@@ -100,23 +105,28 @@ func serveHTTP(address, upstream string) error {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(answer.Upstream)
 	})
+	misbehave(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		page.Execute(w, whoami(upstream))
 	})
-	return http.ListenAndServe(address, mux)
+	listener, err := listen(address)
+	if err != nil {
+		return err
+	}
+	return unlessClosed(http.Serve(listener, mux))
 }
 
 // serveTCP answers each connection with one line and closes it, as `nc` likes.
 func serveTCP(address, upstream string) error {
-	listener, err := net.Listen("tcp", address)
+	listener, err := listen(address)
 	if err != nil {
 		return err
 	}
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
-			return err
+			return unlessClosed(err)
 		}
 		go func() {
 			defer connection.Close()

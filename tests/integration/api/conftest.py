@@ -55,9 +55,13 @@ class Api:
         body = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
         return self._complaints("put", f"{path}/{subresource}".rstrip("/"), body, keep)
 
+    def submit(self, body: dict[str, Any]) -> requests.Response:
+        """Try to create an object, and return what the API server answers."""
+        return self._client.session.post(self._url(self._path(body), keep=False), json=body)
+
     def defaulted(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return an object as it would be stored; it must be valid."""
-        answer = self._client.session.post(self._url(self._path(body), keep=False), json=body)
+        answer = self.submit(body)
         assert answer.status_code == 201, answer.text
         result: dict[str, Any] = answer.json()
         return result

@@ -1,13 +1,16 @@
 """Durations, quantities and times are read and written as Kubernetes has them."""
 
 import contextlib
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.api import meta
+from controller.api.values import fit
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 def test_longest_duration_can_be_added_to_a_date() -> None:
     assert datetime.now(UTC) + 3 * meta.parse_duration("99999h") > datetime.now(UTC)
+
+
+def test_what_a_container_says_steers_no_terminal_and_is_yaml() -> None:
+    said = "\x1b[2J\x00\x7f\x9b1m\ufffe\U0010ffff é\n\tdone\r"
+    shown = "\\x1b[2J\\x00\\x7f\\x9b1m\\ufffe\U0010ffff é\n\tdone\\r"
+    assert fit(said, 100) == shown
+    assert yaml.safe_load(json.dumps(shown, ensure_ascii=False)) == shown
+    assert fit("\x1b" * 10, 8) == "\\x1b\\x1…"

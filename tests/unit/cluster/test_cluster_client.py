@@ -30,6 +30,7 @@ from controller.cluster.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    TooLarge,
     Unauthorized,
     from_status,
 )
@@ -41,6 +42,7 @@ REFUSALS = {
     404: NotFound,
     409: Conflict,
     410: ApiError,
+    413: TooLarge,
     422: Invalid,
     429: ApiUnavailable,
     500: ApiUnavailable,
@@ -177,6 +179,19 @@ async def test_a_refusal_keeps_the_servers_own_words(server: Server) -> None:
             assert error.retry_after == 0.0
         else:
             assert (error.reason, error.names("a"), error.names("b")) == ("Why", True, False)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "etcdserver: request is too large",
+        "rpc error: code = ResourceExhausted desc = trying to send message larger than max "
+        "(2792117 vs. 2097152)",
+    ],
+)
+def test_an_object_that_no_time_makes_fit_is_no_server_that_is_away(message: str) -> None:
+    assert type(from_status(500, {"message": message}, None)) is TooLarge
+    assert type(from_status(500, {"message": "etcdserver: timed out"}, None)) is ApiUnavailable
 
 
 async def test_a_404_that_is_no_status_names_nothing(server: Server) -> None:

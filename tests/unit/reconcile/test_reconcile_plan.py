@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from controller.cluster.client import CONFIG_MAPS, SECRETS
+from controller.cluster.client import CONFIG_MAPS, SECRETS, Kind
 from controller.cluster.references import USE_LABEL, ReferenceMissing
 from controller.reconcile import plan, reserve
 from controller.runtime.containers import ContainerPlan, PortBinding
@@ -112,6 +112,28 @@ async def test_a_missing_reference_is_told_and_nothing_is_planned(node: World) -
     source = {"secretKeyRef": {"name": "absent", "key": "flag"}}
     with pytest.raises(ReferenceMissing, match="Secret 'absent' does not exist"):
         await planned(node, {"env": [{"name": "FLAG", "valueFrom": source}]})
+
+
+@pytest.mark.parametrize("kind", [CONFIG_MAPS, SECRETS])
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("a\0b", "has a NUL, which no variable can hold"),
+        ("ü" * 64 * 1024, "has 128 KiB, and a variable holds 127 KiB at most: mount it as a file"),
+    ],
+)
+async def test_what_no_variable_can_hold_is_refused_and_not_shown(
+    node: World, kind: Kind, value: str, complaint: str
+) -> None:
+    ref, data = "configMapKeyRef", value
+    if kind is SECRETS:
+        ref, data = "secretKeyRef", base64.b64encode(value.encode()).decode()
+    meta = {"name": "odd", "namespace": "team", "labels": {USE_LABEL: "true"}}
+    node.cluster.put(kind, {"metadata": meta, "data": {"k": data}})
+    env = [{"name": "X", "valueFrom": {ref: {"name": "odd", "key": "k"}}}]
+    with pytest.raises(ReferenceMissing) as refused:
+        await planned(node, {"env": env})
+    assert str(refused.value) == f"Key 'k' of {kind.kind} 'odd' {complaint}"
 
 
 async def test_what_a_container_runs_as_is_handed_on(node: World) -> None:

@@ -1,0 +1,39 @@
+"""What instances say of themselves: the reason and message of Ready, of many at one look."""
+
+import json
+from collections.abc import Mapping
+
+from tests.integration.world import TIMEOUT, Instances, until
+
+Verdicts = dict[str, tuple[str, str]]
+
+
+def verdicts(world: Instances) -> Verdicts:
+    """Reason and message by name; of one at rest (Suspended, Expired) those of that condition."""
+    out = world.kubectl("get", "chinst", "-n", world.namespace, "-o", "json").stdout
+    return {
+        item["metadata"]["name"]: (said["reason"], said.get("message", ""))
+        for item in json.loads(out)["items"]
+        for said in item["status"].get("conditions", [])
+        if said["type"] in ("Ready", "Suspended", "Expired")
+    }
+
+
+def until_told(
+    world: Instances, wanted: Mapping[str, str], timeout: float = TIMEOUT
+) -> dict[str, str]:
+    """Wait until each instance says the reason wanted of it; returns the messages.
+
+    Raises TimeoutError with those that say something else.
+    """
+
+    def others() -> Verdicts:
+        told = verdicts(world)
+        return {
+            name: told.get(name, ("", ""))
+            for name, reason in wanted.items()
+            if told.get(name, ("", ""))[0] != reason
+        }
+
+    until(others, lambda left: not left, timeout)
+    return {name: message for name, (_, message) in verdicts(world).items()}
