@@ -207,10 +207,31 @@ def _node(node: Inventory, here: Sequence[Object]) -> Iterator[str]:
     held = sum(len(row.ports) for row in node.rows)
     if node.ports_held != held:
         yield f"{node.ports_held} ports are held, {held} of them by instances"
-    published = {port for each in node.containers for port in each.ports}
-    for port in sorted(node.doors - published):
-        yield f"firewall rule for port {port}, which no container publishes"
+    held_by_rows = {port for row in node.rows for port in row.ports.values()}
+    for port in sorted(_unpublished(node) & held_by_rows):
+        yield f"firewall rule for port {port}, which is an instance's and no container publishes"
     yield from (f"ledger: {problem}" for problem in node.problems)
+
+
+def engine_remains(nodes: Iterable[Inventory]) -> list[str]:
+    """Ports that an engine maps to no container, and that no instance has.
+
+    They are dockerd's own, which loses track of them when it is killed in the middle of a start
+    (20.10: it maps an endpoint's ports again, then logs "Removing stale endpoint", and keeps them).
+    It gives them to nobody until it is started again, so no instance can have them either.
+    """
+    return [
+        f"{node.node}: dockerd maps port {port} to no container"
+        for node in nodes
+        for port in sorted(
+            _unpublished(node) - {port for row in node.rows for port in row.ports.values()}
+        )
+    ]
+
+
+def _unpublished(node: Inventory) -> frozenset[int]:
+    """Ports that the firewall leads to a container which there is not."""
+    return node.doors - {port for each in node.containers for port in each.ports}
 
 
 def _networks(node: Inventory) -> Iterator[str]:

@@ -12,7 +12,7 @@ import docker.errors
 import requests
 
 from controller.ledger import LedgerError
-from hack.bed.audit import Wanted, endpoints_ready, judge, unanswered
+from hack.bed.audit import Wanted, endpoints_ready, engine_remains, judge, unanswered
 from hack.bed.bed import Bed
 from hack.bed.errors import BedError
 from hack.bed.fleet import Fleet
@@ -67,6 +67,8 @@ class Result:
     events: Counter[str] = field(default_factory=Counter)
     """Events of instances, by their reason."""
     live: int = 0
+    engine_remains: set[str] = field(default_factory=set)
+    """Ports that a killed dockerd still maps: its own fault, not the product's."""
     converged_after: float | None = None
     """Seconds from the end of the healing until all was as wanted; None when it never was."""
 
@@ -195,6 +197,7 @@ class Run:
             objects = self._api.instances()
             nodes = self._nodes()
             found = judge(objects, nodes, wanted)
+            self._result.engine_remains.update(engine_remains(nodes))
             return found or unanswered(endpoints_ready(objects))
         except (NoAnswer, Refused, LedgerError, BedError) as error:
             return [f"cannot look: {error}"]

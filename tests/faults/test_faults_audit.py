@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from controller.runtime import labels
-from hack.bed.audit import Wanted, endpoints_ready, judge, unanswered
+from hack.bed.audit import Wanted, endpoints_ready, engine_remains, judge, unanswered
 from hack.bed.inventory import look
 from hack.bed.processes import run
 from tests.faults.worlds import Worlds
@@ -30,7 +30,8 @@ def audit(world: World, *names: str) -> list[str]:
         if (name := each["metadata"]["name"]) in names
     ]
     node = look(world.bed, world.number, world.state_dir)
-    return judge(there, [node], wanted, now=datetime.now(UTC)) + unanswered(endpoints_ready(there))
+    found = judge(there, [node], wanted, now=datetime.now(UTC))
+    return found + engine_remains([node]) + unanswered(endpoints_ready(there))
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def test_nothing_is_found_on_a_sound_node_and_each_thing_that_nobody_owns_is(
             "node-1: container stray (created) belongs to no instance here",
             "node-1: volume stray belongs to no instance here",
             "node-1: folder stray belongs to no instance here",
-            "node-1: firewall rule for port 9, which no container publishes",
+            "node-1: dockerd maps port 9 to no container",
         ]
     assert audit(world, "one", "two") == []
     (text,) = audit(world, "one")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.ledger import Instance as Row
-from hack.bed.audit import Wanted, judge
+from hack.bed.audit import Wanted, engine_remains, judge
 from hack.bed.inventory import FoundContainer, FoundNetwork, Inventory, doors, named_bridges
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -111,7 +111,10 @@ def test_nothing_is_found_where_nothing_is_wanted_and_nothing_is_there() -> None
             a_node(containers=(a_container(port=10009),)),
             "tells of ports [10001], its containers have [10009]",
         ),
-        (a_node(doors=frozenset({10001, 10007})), "firewall rule for port 10007"),
+        (
+            a_node(containers=(a_container(port=10009),)),
+            "firewall rule for port 10001, which is an instance's and no container publishes",
+        ),
         (a_node(bridges_in_rules=frozenset({"chal-gone"})), "firewall rule for bridge chal-gone"),
         (a_node(problems=("PortMissing: 1",)), "ledger: PortMissing: 1"),
         (
@@ -217,6 +220,13 @@ def test_two_instances_that_tell_of_one_port_collide() -> None:
     wanted = (WISH, replace(WISH, name="other", uid="u2"))
     texts = found(an_object(), other, wanted=wanted)
     assert "10.0.0.1:10001 collides: it is told by n/other (u2) and n/web (u1)" in texts
+
+
+def test_a_port_that_the_engine_has_lost_track_of_is_told_apart() -> None:
+    node = a_node(doors=frozenset({10001, 10007}))
+    assert found(nodes=(node,)) == []
+    assert engine_remains([node]) == ["node-1: dockerd maps port 10007 to no container"]
+    assert engine_remains([a_node()]) == []
 
 
 RULES = """\
