@@ -58,7 +58,7 @@ class StatusDraft:
         self._images = images
         self._healed = healed
         self._metrics = metrics or NodeMetrics()
-        self._warned = ""
+        self._warned = self._refused = ""
         self.ports_outside = 0
         """Ports that instances hold outside of the range in force, as last looked up."""
 
@@ -107,10 +107,14 @@ class StatusDraft:
                 await asyncio.to_thread(ledger.probe, now=now)
                 logger.info("The ledger %s can be used again", ledger.path)
                 self._healed()
-            return await asyncio.to_thread(ledger.totals, pool=pool)
+            totals = await asyncio.to_thread(ledger.totals, pool=pool)
         except LedgerUnavailable as error:
-            logger.warning("The ledger cannot be used: %s", error)
+            if str(error) != self._refused:  # once: each use that fails has the status drafted
+                logger.warning("The ledger cannot be used: %s", error)
+            self._refused = str(error)
             return None
+        self._refused = ""
+        return totals
 
     def _look(self, info: EngineInfo | None) -> Host:
         """Look at the host; blocks."""

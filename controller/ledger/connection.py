@@ -27,6 +27,9 @@ from controller.ledger.putback import put_back
 from controller.ledger.sqlitefile import Way, connect
 from controller.ledger.watch import OVERWRITTEN, FileWatch, Loss
 
+_CHECKPOINT = 200
+"""Transactions that have written something after which the log is brought into the file: some 2 MB,
+as by SQLite itself, but at a time that is known."""
 _WRITE, _READ = "BEGIN IMMEDIATE", "BEGIN"
 
 
@@ -77,9 +80,17 @@ class Connection:
         process alone. Raises ValueError for a setting out of bounds, LedgerUnavailable, and
         LedgerCorrupt when the file is no database.
         """
+        self._alone = sole_writer and bool(wal)
         self._way = Way(
-            busy_timeout=busy_timeout, wal=wal, synchronous=synchronous, read_only=read_only
+            busy_timeout=busy_timeout,
+            wal=wal,
+            synchronous=synchronous,
+            read_only=read_only,
+            # One that saw the file change in the middle of its own work, or by another process,
+            # could not tell it from being written over.
+            checkpoints=wal is not None and not self._alone,
         )
+        self._commits = 0
         self.path = path
         self.problem = ""
         """Why the last transaction failed that could not be read or written, until one has written
@@ -89,7 +100,7 @@ class Connection:
         self.read = Transaction(self, _READ)
         self._lock = threading.Lock()
         self._file: int | None = None
-        self._watch = FileWatch(path, sole_writer=sole_writer and bool(wal))
+        self._watch = FileWatch(path, sole_writer=self._alone)
         self._damage = ""
         self._beside = ""
         """What has become of the log, by the last `look`."""
@@ -173,8 +184,10 @@ class Connection:
             if error is None and self._db is not None:
                 self._db.conn.execute("COMMIT")
                 if self._db.conn.total_changes != self._changes:
-                    self._watch.note()
                     self.problem = ""
+                    self._commits += 1
+                    if self._alone and self._commits >= _CHECKPOINT:
+                        self._checkpoint()
             told = error if error is None else self._told(error)
         except SQL_ERRORS as refused:
             error, told = refused, self._told(refused)
@@ -184,6 +197,15 @@ class Connection:
             self._lock.release()
         if told is not None and told is not error:
             raise told from error
+
+    def _checkpoint(self) -> None:
+        """Bring the log into the file, which is then noted as changed by ourselves."""
+        if self._db is None or self._watch.look():
+            return  # somebody else has written into it: the next transaction says so
+        with suppress(sqlite3.Error):  # what was committed is safe; it is tried again
+            self._db.conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._commits = 0
+        self._watch.note()
 
     def _told(self, error: BaseException) -> BaseException:
         """The ledger's own error for one of SQLite's; noted, if it is about the file."""

@@ -26,12 +26,16 @@ _PAGE_BYTES = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """How to open: `busy_timeout` in seconds; `wal` None keeps the file's journal mode."""
+    """How to open: `busy_timeout` in seconds; `wal` None keeps the file's journal mode.
+
+    `checkpoints`: SQLite brings the log into the file by itself, from time to time.
+    """
 
     busy_timeout: float
     wal: bool | None
     synchronous: str
     read_only: bool
+    checkpoints: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of bounds."""
@@ -87,11 +91,9 @@ def _configure(db: Database, path: Path, way: Way) -> None:
         return
     # Before the file has its first page; one that is there keeps the size that it has.
     db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-    if way.wal is None:
-        # Whoever has set the mode brings the log into the file: an agent that saw another process
-        # do so would take the file for overwritten.
+    if not way.checkpoints:
         db.execute("PRAGMA wal_autocheckpoint = 0")
-    else:
+    if way.wal is not None:
         _set_journal_mode(db, path, "wal" if way.wal else "delete")
     db.execute(f"PRAGMA synchronous = {way.synchronous}")
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

@@ -9,7 +9,9 @@ from tests.unit.agent.kept import MIB, Kept, hold
 GIB = 1024 * MIB
 
 
-async def test_a_ledger_that_cannot_be_used_is_told_and_heals(kept: Kept) -> None:
+async def test_a_ledger_that_cannot_be_used_is_told_and_heals(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger = kept.world.services.ledger
     await kept.keeper.register()
     hold(kept, "a", 2)
@@ -25,6 +27,7 @@ async def test_a_ledger_that_cannot_be_used_is_told_and_heals(kept: Kept) -> Non
     assert allocated is not None
     assert allocated.ports == 2, "amounts stay as they were known"
     assert kept.healed == 0
+    assert caplog.text.count("The ledger cannot be used") == 1, "in one line, however often"
     away.rename(ledger.path)
     assert (await kept.condition("LedgerHealthy")).status == "True"
     assert (await kept.condition("Ready")).status == "True"

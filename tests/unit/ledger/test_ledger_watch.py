@@ -149,11 +149,20 @@ def test_nothing_is_believed_of_a_file_that_was_written_over(
 
 
 def test_the_agents_own_writes_are_nobody_elses(agents: Ledger, path: Path) -> None:
-    size = path.stat().st_mtime_ns
-    for number in range(80):  # until SQLite brings the log into the file
-        agents.set_meta(f"key {number}", "x" * 40_000)
+    before = path.stat().st_mtime_ns
+    for number in range(450):  # until the log is brought into the file, and once more
+        agents.set_meta(f"key {number}", "value")
         assert agents.look() is Loss.NONE
-    assert path.stat().st_mtime_ns != size
+    assert path.stat().st_mtime_ns != before
+    assert beside(path, "-wal").stat().st_size < 4_000_000
+
+
+def test_the_agents_own_writes_do_not_hide_those_of_others(agents: Ledger, path: Path) -> None:
+    with agents._connection.write as db:
+        db.execute("INSERT INTO meta (key, value) VALUES ('key', 'value')")
+        garbage(path)  # while the agent is in the middle of a transaction
+        agents._connection._commits = 1000  # after which the log is to be brought into the file
+    assert agents.look() is Loss.BAD
 
 
 def test_the_command_line_beside_an_agent_is_no_stranger(agents: Ledger, path: Path) -> None:
