@@ -91,7 +91,8 @@ def _differs(services: Services, read: Object, seen: Seen) -> bool:
     if services.seen.get(uid) != read["metadata"]["resourceVersion"]:
         return True
     row = seen.rows.get(uid)
+    wanted = "paused" if read["spec"].get("suspended") else "running"
     found: list[ContainerState] = list(seen.containers.get(uid, ()))
-    up = [state for state in found if state.state in comparison.UP and not state.is_cut_off]
+    up = [state for state in found if state.state == wanted and not state.is_cut_off]
     started = row is not None and row.attempt_started is not None
     return started and len(up) != len(comparison.wanted_containers(read))

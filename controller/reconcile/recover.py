@@ -60,7 +60,7 @@ def _is_crashed(work: Work) -> bool:
 async def _take_away(work: Work) -> None:
     """Everything of it, in order; raises RuntimeFault, and what is left then is found again."""
     services, uid = work.services, work.uid
-    found = await teardown.existing(services, uid)
+    found = await teardown.existing(services, uid, work.names)
     await teardown.remove(services, uid, found)
     subnets = {held.subnet for held in await services.book(Ledger.subnets) if held.owner == uid}
     gone = await services.own_networks.remove_left(subnets, {state.network for state in found})
