@@ -20,6 +20,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import errors
+from controller.cluster.history import History
 from controller.cluster.token_file import SERVICE_ACCOUNT, TokenFile, of_kubeconfig
 
 Object = dict[str, Any]
@@ -92,6 +93,7 @@ class Cluster:
     def __init__(self, api: kubernetes_client.ApiClient) -> None:
         """Take an API client over; ``close`` closes it."""
         self._api = api
+        self.history = History()
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> "Cluster":
@@ -176,8 +178,11 @@ class Cluster:
         query = {"limit": str(PAGE)}
         if field_selector:
             query["fieldSelector"] = field_selector
+        before = self.history.newest(kind.plural)
         while True:
             answer = await self.request("GET", kind.path(namespace=namespace), query=query)
+            if "continue" not in query:  # the other pages are of the same moment
+                self.history.listed(kind.plural, answer, before)
             for item in answer.get("items") or []:
                 yield item
             if not (more := answer.get("metadata", {}).get("continue")):
