@@ -35,5 +35,5 @@ def keeper(
         draft,
         restless=lambda: bool(services.ledger.problem) or draft.ports_outside > 0,
     )
-    services.troubled = node.changed
+    services.troubled = services.hold.changed = node.changed
     return node

@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 async def resync(services: Services, queue: WorkQueue) -> None:
     """Compare once; raises ApiError, RuntimeFault, LedgerError."""
     services.check_engine()
-    settings = services.settings
+    await services.home.confirm()
+    settings, before = services.settings, dict(services.seen)
     objects = {o["metadata"]["uid"]: o async for o in _objects(services)}
     rows = {row.uid: row for row in await services.book(Ledger.instances)}
     found = await containers.list_containers(
@@ -34,6 +35,7 @@ async def resync(services: Services, queue: WorkQueue) -> None:
     running: dict[str, list[ContainerState]] = {}
     for state in found:
         running.setdefault(state.uid, []).append(state)
+    _look_back(services, objects, before)
     for uid, read in objects.items():
         started = uid in rows and rows[uid].attempt_started is not None
         if _differs(services, uid, read, running.get(uid, []), started=started):
@@ -68,10 +70,20 @@ async def _objects(services: Services) -> AsyncIterator[Object]:
             yield read
 
 
+def _look_back(services: Services, objects: dict[str, Object], before: dict[str, str]) -> None:
+    """Forget what was seen if the API server's store has gone back: versions are given anew."""
+    history = services.cluster.history
+    for uid, read in objects.items():
+        history.compare(read, int(before.get(uid, 0)))
+    if history.turns != services.turns:
+        services.turns = history.turns
+        services.seen.clear()
+
+
 def _differs(
     services: Services, uid: str, read: Object, found: list[ContainerState], *, started: bool
 ) -> bool:
-    if services.seen.get(uid) != read["metadata"]["resourceVersion"]:
+    if services.seen.get(uid) != read["metadata"]["resourceVersion"] or services.hold.keeps(uid):
         return True
     wanted = ((read.get("status") or {}).get("template") or {}).get("containers") or []
     up = [state for state in found if state.state in ("running", "paused")]

@@ -118,8 +118,11 @@ SHARED_PORTS: Final = "SharedPorts"
 """On a node: its range of host ports has some that others use; the message says which and what to
 do."""
 ORPHANS_HELD: Final = "OrphansHeld"
-"""On a node: too many of its instances vanished at once; nothing is torn down for 10 minutes,
-or until an operator confirms."""
+"""On a node: too many of its instances vanished at once; they are left running for 10 minutes
+(CHALLENGE_ORPHAN_HOLD), or until the operator confirms: kubectl challenge confirm-orphans NODE."""
+ORPHANS_REMOVED: Final = "OrphansRemoved"
+"""An Event on a node: instances that were held as OrphansHeld are torn down, since their time is up
+or the operator has confirmed it."""
 
 PROGRESS: Final = frozenset(
     {

@@ -46,6 +46,10 @@ class ApiUnavailable(ApiError):
         self.retry_after = retry_after
 
 
+class WrongCluster(ApiUnavailable):
+    """Another cluster answers than the one that is meant, which is as good as no answer."""
+
+
 _BY_STATUS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
 
 
