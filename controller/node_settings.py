@@ -31,6 +31,13 @@ class NodeSettings(BaseSettings):
         description="Percentage of the disks of the engine and of the state folder that must be "
         "free for the node to get new instances, half of it of their inodes; 0 for none.",
     )
+    orphan_hold: float = Field(
+        600.0,
+        gt=0,
+        le=86_400,
+        description="Seconds for which instances are left running that have vanished from the API "
+        "server, not deleted, if more than a fifth of the node's, and more than 5, have done so.",
+    )
 
     @field_validator("node_labels", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ Puts a ChallengeNode's spec into effect while instances run. It writes nothing t
 import logging
 from collections.abc import Callable
 
+from controller.api.annotations import ORPHANS_CONFIRMED
 from controller.api.node import ChallengeNode
 from controller.ledger import Ledger, LedgerUnavailable
 from controller.reconcile.services import Services
@@ -25,7 +26,7 @@ class InForce:
         """The address that the operator has set on the ChallengeNode; empty without one."""
 
     def follow(self, node: ChallengeNode) -> None:
-        """Put into effect what takes no time: the launch gate's size, and the address."""
+        """Put into effect what takes no time: the gate's size, the address, what is confirmed."""
         wanted = node.spec.launch_concurrency or self._services.settings.launches
         if self._services.gate.capacity != wanted:
             self._services.gate.resize(wanted)
@@ -33,6 +34,7 @@ class InForce:
         if address != self.public_address:
             self.public_address = address
             self._moved()
+        self._services.hold.confirm(node.metadata.annotations.get(ORPHANS_CONFIRMED, ""))
 
     async def adopt_range(self, node: ChallengeNode) -> bool:
         """Have the ledger hand out the ports of the range; False when it cannot be done now.

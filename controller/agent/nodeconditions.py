@@ -4,7 +4,9 @@ from typing import Final, NamedTuple
 
 from controller.agent.resources import is_low
 from controller.api import conditions, reasons
+from controller.api.meta import rfc3339
 from controller.api.node import ChallengeNode, NodeStatus
+from controller.reconcile.hold import Held
 from controller.reconcile.services import Services
 
 PRESSURES: Final = {
@@ -42,6 +44,7 @@ def put(
         conditions.PORT_PRESSURE: _ports(status),
         conditions.NETWORK_PRESSURE: _networks(status),
         conditions.DISK_PRESSURE: _pressure(short),
+        conditions.ORPHANS_HELD: _orphans(services.hold.summary(), services.settings.node_name),
         conditions.PORT_RANGE_OVERLAP: Said(
             bool(overlap), reasons.SHARED_PORTS if overlap else reasons.AVAILABLE, overlap
         ),
@@ -101,6 +104,19 @@ def _firewall(services: Services) -> Said:
         message = "CHALLENGE_FIREWALL=off: its operator keeps instances from the host"
         return Said(False, reasons.FIREWALL_OFF, message)
     return Said(True, reasons.AVAILABLE, "")
+
+
+def _orphans(held: Held | None, node: str) -> Said:
+    """Whether instances run on that the API server does not know, and what to do about it."""
+    if held is None:
+        return Said(False, reasons.AVAILABLE, "")
+    message = (
+        f"{held.instances} instances that run here have vanished from the API server, and nobody "
+        f"was seen to delete them: {held.names}. If a backup was restored, restore a newer one or "
+        f"have them created anew; they are torn down at {rfc3339(held.until)}. If they are to go, "
+        f"kubectl challenge confirm-orphans {node}"
+    )
+    return Said(True, reasons.ORPHANS_HELD, message)
 
 
 def _pressure(message: str) -> Said:

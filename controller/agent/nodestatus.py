@@ -12,9 +12,10 @@ from controller.agent import cgroup, disks, nodeconditions, portoverlap, resourc
 from controller.agent.disks import Disk
 from controller.agent.inforce import InForce
 from controller.agent.metrics import NodeMetrics
-from controller.api.node import ChallengeNode, EngineStatus, LaunchStatus, NodeStatus
+from controller.api.node import ChallengeNode, EngineStatus, HeldOrphans, LaunchStatus, NodeStatus
 from controller.ledger import LedgerUnavailable, Totals
 from controller.reconcile.clock import milliseconds
+from controller.reconcile.hold import Held
 from controller.reconcile.isolation import cgroup_parent
 from controller.reconcile.services import Services
 from controller.runtime.engine import EngineInfo
@@ -23,6 +24,12 @@ logger = logging.getLogger(__name__)
 
 CGROUP_VERSION: Final = "1"
 """The engine's, until it was reached."""
+
+
+def _orphans(held: Held | None) -> HeldOrphans | None:
+    if held is None:
+        return None
+    return HeldOrphans(instances=held.instances, since=held.since, until=held.until)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class StatusDraft:
             status.engine = EngineStatus(id=info.id, version=info.version)
         status.launch = LaunchStatus(launching=services.gate.held, waiting=services.gate.waiting)
         status.images = self._images()
+        status.orphans = _orphans(services.hold.summary())
         if totals:
             self.ports_outside = totals.ports.outside
             self._amounts(status, node, totals, host, info)

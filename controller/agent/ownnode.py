@@ -35,6 +35,6 @@ def keeper(
         draft,
         restless=lambda: bool(services.ledger.problem) or draft.ports_outside > 0,
     )
-    services.troubled = node.changed
+    services.troubled = services.hold.changed = node.changed
     services.node = lambda: node.read
     return node

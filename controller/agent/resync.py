@@ -7,6 +7,7 @@ instance's own reconcile.
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from controller.cluster.client import Object
 from controller.cluster.errors import ApiError
@@ -25,7 +26,10 @@ logger = logging.getLogger(__name__)
 async def resync(services: Services, queue: WorkQueue) -> None:
     """Compare once; raises ApiError, RuntimeFault, LedgerError."""
     services.check_engine()
+    await services.home.confirm()
+    before = dict(services.seen)
     seen = await collect.look(services)
+    _look_back(services, seen.objects, before)
     plan = comparison.compare(
         seen,
         begun_before=_begun_before(services),
@@ -69,6 +73,16 @@ def _begun_before(services: Services) -> int:
     return milliseconds(services.clock.now()) - round(services.settings.launch_grace * 1000)
 
 
+def _look_back(services: Services, objects: Mapping[str, Object], before: dict[str, str]) -> None:
+    """Forget what was seen if the API server's store has gone back: versions are given anew."""
+    history = services.cluster.history
+    for uid, read in objects.items():
+        history.compare(read, int(before.get(uid, 0)))
+    if history.turns != services.turns:
+        services.turns = history.turns
+        services.seen.clear()
+
+
 def _note(services: Services, plan: Plan) -> None:
     findings = services.findings
     findings.orphans = dict(plan.orphans)
@@ -88,7 +102,7 @@ def _differing(services: Services, seen: Seen, plan: Plan) -> list[Key]:
 
 def _differs(services: Services, read: Object, seen: Seen) -> bool:
     uid = read["metadata"]["uid"]
-    if services.seen.get(uid) != read["metadata"]["resourceVersion"]:
+    if services.seen.get(uid) != read["metadata"]["resourceVersion"] or services.hold.keeps(uid):
         return True
     row = seen.rows.get(uid)
     wanted = "paused" if read["spec"].get("suspended") else "running"

@@ -28,6 +28,8 @@ class Watched:
 
         Wakes it, unless this is the echo of what its own reconcile has written.
         """
+        if read["metadata"].get("deletionTimestamp"):
+            self._services.hold.deleting(key.uid)
         if deleted:
             self._services.recent.forget(key.uid)
             self._queue.wake(key)

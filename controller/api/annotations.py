@@ -5,6 +5,10 @@ Must hold no logic. The text below each one is for users.
 
 from typing import Final
 
+ORPHANS_CONFIRMED: Final = "challenge-controller.io/orphans-confirmed"
+"""On a ChallengeNode: the instances that are held as OrphansHeld are to go, as far as they are held
+until the time in its value at most (status.orphans.until); those held later are not meant.
+`kubectl challenge confirm-orphans NODE` sets it."""
 RESTARTED_AT: Final = "challenge-controller.io/restartedAt"
 """On a ChallengeInstance: restart it. A value that was not there before, whatever it is, has the
 containers ended with their grace period and launched anew, on the same ports and through the launch

@@ -50,7 +50,8 @@ PORT_RANGE_OVERLAP: Final = "PortRangeOverlap"
 """On a node: its range of host ports has some that others on the host use: the cluster's NodePorts,
 or those that the kernel takes for connections. It serves all the same."""
 ORPHANS_HELD: Final = "OrphansHeld"
-"""On a node: too many of its instances vanished at once; none is torn down for now."""
+"""On a node: too many of its instances have vanished from the API server at once, and nobody was
+seen to delete them; none of them is torn down for now."""
 
 MESSAGE_LIMIT: Final = 4096
 

@@ -18,6 +18,7 @@ from controller.api.values import (
     Generation,
     ImageName,
     PortRange,
+    Timestamp,
 )
 
 Cell = Annotated[str, Field(max_length=64)]
@@ -119,6 +120,18 @@ class NodeSummary(Model):
     """What runs short, such as Ports,Disk; empty while nothing does."""
 
 
+class HeldOrphans(Model):
+    """Instances that run on the node though the API server does not know them (any more)."""
+
+    instances: Count
+    """How many."""
+    since: Timestamp
+    """When the first of them was found to have vanished."""
+    until: Timestamp
+    """When the last of them is torn down, unless it comes back. It names them for
+    `kubectl challenge confirm-orphans`."""
+
+
 class NodeStatus(Model):
     """What has become of a node."""
 
@@ -140,6 +153,8 @@ class NodeStatus(Model):
     """What instances have taken."""
     launch: LaunchStatus | None = None
     """The node's launch gate."""
+    orphans: HeldOrphans | None = None
+    """Instances that are held as OrphansHeld; there while there are some."""
     images: Annotated[list[NodeImage], Field(max_length=500, json_schema_extra=LIST_SET)] = Field(
         default_factory=list
     )

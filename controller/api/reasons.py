@@ -134,8 +134,11 @@ RESERVED_AGAIN: Final = "ReservedAgain"
 """The node's ledger had lost the ports of an instance that runs; it has them again. The instance
 was not touched."""
 ORPHANS_HELD: Final = "OrphansHeld"
-"""On a node: too many of its instances vanished at once; nothing is torn down for 10 minutes,
-or until an operator confirms."""
+"""On a node: too many of its instances vanished at once; they are left running for 10 minutes
+(CHALLENGE_ORPHAN_HOLD), or until the operator confirms: kubectl challenge confirm-orphans NODE."""
+ORPHANS_REMOVED: Final = "OrphansRemoved"
+"""An Event on a node: instances that were held as OrphansHeld are torn down, since their time is up
+or the operator has confirmed it."""
 
 PROGRESS: Final = frozenset(
     {

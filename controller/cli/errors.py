@@ -16,7 +16,7 @@ NOT_FOUND: Final = 3
 TIMED_OUT: Final = 4
 """The drain's time is over, and something that is to move is still there."""
 REFUSED: Final = 5
-"""The node is alive and is not forgotten, or its operator did not say yes."""
+"""The node is alive and is not forgotten, or somebody who was asked did not say yes."""
 
 
 class CommandError(click.ClickException):
@@ -51,6 +51,12 @@ class TimedOut(CommandError):
     """What was waited for has not come in time."""
 
     exit_code = TIMED_OUT
+
+
+class NotConfirmed(CommandError):
+    """Nobody has said yes: what the node holds is still held."""
+
+    exit_code = REFUSED
 
 
 class NotForgotten(CommandError):

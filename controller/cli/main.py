@@ -14,6 +14,7 @@ from controller.cli.drain import drain
 from controller.cli.forget import forget_node
 from controller.cli.instances import list_instances
 from controller.cli.nodes import nodes
+from controller.cli.orphans import confirm_orphans
 
 
 @click.group(
@@ -25,11 +26,11 @@ def plugin() -> None:
     """Look after the nodes and instances of challenge-controller.
 
     Exit codes: 0 done; 1 the cluster does not answer or refuses; 2 wrong words; 3 no such node;
-    4 the time for a drain is over; 5 a node is not forgotten, because it lives or nobody said yes.
+    4 the time for a drain is over; 5 a node is not forgotten because it lives, or nobody said yes.
     """
 
 
-for command in (nodes, list_instances, cordon, uncordon, drain, forget_node):
+for command in (nodes, list_instances, cordon, uncordon, drain, forget_node, confirm_orphans):
     plugin.add_command(command)
 
 

@@ -22,6 +22,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import errors
+from controller.cluster.history import History
 from controller.cluster.holds import Holds
 from controller.cluster.token_file import SERVICE_ACCOUNT, TokenFile, of_kubeconfig
 
@@ -97,6 +98,7 @@ class Cluster:
         """Take an API client over; ``close`` closes it."""
         self._api = api
         self._holds = Holds()
+        self.history = History()
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> "Cluster":
@@ -191,10 +193,13 @@ class Cluster:
         query = {"limit": str(PAGE)}
         if field_selector:
             query["fieldSelector"] = field_selector
+        before = self.history.newest(kind.plural)
         while True:
             answer = await self.request("GET", kind.path(namespace=namespace), query=query)
             if "items" not in answer:  # to take it for an empty list would be the end of many
                 raise errors.ApiUnavailable(f"{NO_ANSWER}: expected a list of {kind.plural}")
+            if "continue" not in query:  # the other pages are of the same moment
+                self.history.listed(kind.plural, answer, before)
             for item in answer["items"] or []:
                 yield item
             if not (more := answer.get("metadata", {}).get("continue")):

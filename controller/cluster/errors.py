@@ -54,6 +54,10 @@ class ApiUnavailable(ApiError):
         self.retry_after = retry_after
 
 
+class WrongCluster(ApiUnavailable):
+    """Another cluster answers than the one that is meant, which is as good as no answer."""
+
+
 _BY_STATUS = {
     401: Unauthorized,
     403: Forbidden,

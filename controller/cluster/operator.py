@@ -13,12 +13,15 @@ from typing import Any, Final
 import aiohttp
 import kopf
 
+from controller.api.meta import GROUP, VERSION
 from controller.cluster import signals
-from controller.cluster.client import Cluster, Kind
+from controller.cluster.client import CHALLENGES, INSTANCES, NODES, POOLS, Cluster, Kind
+from controller.cluster.errors import ApiError, NotFound
 from controller.cluster.watching import Pace, session
 
 logger = logging.getLogger(__name__)
 
+KINDS: Final = (INSTANCES, CHALLENGES, POOLS, NODES)
 RESTART_DELAY: Final = 2.0
 """Seconds before an operator that ended (a watch that is no JSON does that) is started again."""
 PAGE: Final = 500
@@ -84,6 +87,7 @@ async def serve(
     sessions = _Sessions(cluster)
     kopf.on.login(registry=registry)(sessions.login)
     while True:
+        await _served(name, cluster)
         stop = asyncio.Event()
         tasks = await kopf.spawn_tasks(
             registry=registry,
@@ -94,15 +98,42 @@ async def serve(
             namespaces=namespaces,
         )
         signals.reinstall()
+        turned = asyncio.create_task(cluster.history.turned(cluster.history.turns))
         try:
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                cause = None if task.cancelled() else task.exception()
-                logger.warning("The %s's watch ended (%s); starting it again", name, cause)
+            await asyncio.wait([*tasks, turned], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    cause = None if task.cancelled() else task.exception()
+                    logger.warning("The %s's watch ended (%s); starting it again", name, cause)
         finally:
+            turned.cancel()
             stop.set()
             await _end(tasks)
             await sessions.close()
+        await asyncio.sleep(RESTART_DELAY)
+
+
+async def _served(name: str, cluster: Cluster) -> None:
+    """Wait until the API server serves our kinds: kopf looks for them once, when it starts."""
+    told = False
+    while True:
+        try:
+            found = await cluster.request("GET", f"/apis/{GROUP}/{VERSION}")
+            there = {each.get("name") for each in found.get("resources") or []}
+        except NotFound:
+            there = set()
+        except ApiError:
+            return  # kopf waits for it
+        missing = sorted({kind.plural for kind in KINDS} - there)
+        if not missing:
+            return
+        if not told:
+            logger.warning(
+                "The API server does not serve %s: the %s waits for the definitions (crds/)",
+                ", ".join(missing),
+                name,
+            )
+            told = True
         await asyncio.sleep(RESTART_DELAY)
 
 

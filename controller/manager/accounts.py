@@ -97,6 +97,10 @@ class Accounts:
             freed |= self.quota.release(uid)
         self._tell(freed)
 
+    def forget_versions(self) -> None:
+        """What the watch brings next counts, whatever was written: the store has gone back."""
+        self._hand.clear()
+
     def _tell(self, freed: bool) -> None:
         if freed and len(self.pending):
             self._freed()

@@ -37,12 +37,18 @@ class Challenges:
         self._found[key], self._versions[key] = body, version
         self._changed()
 
+    def forget_versions(self) -> None:
+        """What comes next counts, whatever was known: the store has gone back."""
+        self._versions = dict.fromkeys(self._versions, 0)
+
     async def load(self) -> None:
         """Read all of them anew; raises ApiError."""
-        before, listed = set(self._found), set()
+        before, versions, listed = set(self._found), dict(self._versions), set()
         for namespace in self._namespaces:
             async for body in self._cluster.list(CHALLENGES, namespace):
-                listed.add((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
+                key = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
+                listed.add(key)
+                self._cluster.history.compare(body, versions.get(key, 0))
                 self.observe(body, deleted=False)
         for key in before - listed:  # what has come meanwhile stays
             self._forget(key)

@@ -43,6 +43,12 @@ class InHand:
             del self._doubtful[uid]  # a write over an older one can no longer be carried out
         return uid in self._doubtful
 
+    def clear(self) -> None:
+        """Nothing of it is as it was: the API server's store has gone back."""
+        self._writing.clear()
+        self._doubtful.clear()
+        self._written.clear()
+
     def settled(self, uid: str) -> None:
         """The watch has brought it, or the instance is gone."""
         self._writing.pop(uid, None)

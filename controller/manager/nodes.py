@@ -100,12 +100,19 @@ class Nodes:
 
     async def load(self, cluster: Cluster) -> None:
         """Read all nodes anew; raises ApiError."""
-        before, names = set(self.by_name), set()
+        before, names = {name: _version(node) for name, node in self.by_name.items()}, set()
         async for body in cluster.list(NODES):
-            names.add(body["metadata"]["name"])
+            name = body["metadata"]["name"]
+            names.add(name)
+            cluster.history.compare(body, before.get(name, 0))
             self.observe(body, deleted=False)
-        for name in before - names:  # who has come meanwhile is not in the list, and stays
+        for name in before.keys() - names:  # who has come meanwhile is not in the list, and stays
             self.by_name.pop(name, None)
+
+    def forget_versions(self) -> None:
+        """What comes next counts, whatever was known: the store has gone back."""
+        for node in self.by_name.values():
+            node.object.metadata.resource_version = ""
 
     async def run(self, cluster: Cluster, namespace: str) -> None:
         """Judge by the Leases who is alive, until cancelled."""
@@ -148,6 +155,11 @@ class Nodes:
             was, node.alive = node.alive, self.heartbeats.alive(name)
             if node.alive and not was:
                 self.changed()
+
+
+def _version(node: Node) -> int:
+    text = node.object.metadata.resource_version
+    return int(text) if text.isdecimal() else 0
 
 
 def _is_older(body: Object, known: ChallengeNode) -> bool:

@@ -74,6 +74,12 @@ class Members:
             return set()
         return {now.pool} | ({before.pool} if before else set())
 
+    def forget_versions(self) -> None:
+        """What comes next counts, whatever was known: the store has gone back."""
+        for members in self._pools.values():
+            for uid, member in members.items():
+                members[uid] = replace(member, version="")
+
     def forget(self, uid: str) -> set[str]:
         """The instance is gone, or no pool's any more; returns whose it was."""
         self._ending.discard(uid)

@@ -45,6 +45,8 @@ from controller.settings import Settings
 logger = logging.getLogger(__name__)
 
 LEASE = "challenge-manager"
+BREATH = 2.0
+"""Seconds between two beginnings anew."""
 
 
 async def run(
@@ -127,7 +129,7 @@ class _Manager:
         self._drain = Drain(
             cluster, self.recorder, self._nodes, self._assignments, settings.namespaces
         )
-        self._seen = Seen()
+        self._seen, self._due = Seen(), asyncio.Event()
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
@@ -159,6 +161,7 @@ class _Manager:
             self._pools.run(),
             self._drain.run(),
             self._resync(),
+            self._begin_anew(),
             operator.serve(
                 "manager", self._cluster, registry, namespaces=self._settings.namespaces
             ),
@@ -220,11 +223,28 @@ class _Manager:
     async def _resync(self) -> None:
         """Make good what the watch loses: compare with a list of our own every so often."""
         while True:
-            await asyncio.sleep(self._settings.resync_interval)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.resync_interval):
+                    await self._due.wait()
+            self._due.clear()
             try:
                 await self._compare()
             except ApiError as error:
                 logger.warning("The manager's resync failed: %s", error)
+
+    async def _begin_anew(self) -> None:
+        """Believe what the API server has once its store has gone back to an earlier state."""
+        history = self._cluster.history
+        turns = history.turns
+        while True:
+            turns = await history.turned(turns)
+            self._seen.clear()
+            self._challenges.forget_versions()
+            self._nodes.forget_versions()
+            self._scheduler.forget_versions()
+            self._pools.store.members.forget_versions()
+            self._due.set()
+            await asyncio.sleep(BREATH)  # whatever else is amiss, not over and over
 
     async def _compare(self) -> None:
         await self._nodes.load(self._cluster)
@@ -232,10 +252,12 @@ class _Manager:
         await self._challenges.load()
         await self._pools.resync()
         known = self._scheduler.known() | self._pools.store.members.uids()
-        listed = set()
+        listed, seen = set(), self._seen.newest()
         for namespace in self._settings.namespaces or ("",):
             async for body in self._cluster.list(INSTANCES, namespace):
-                listed.add(body["metadata"]["uid"])
+                uid = body["metadata"]["uid"]
+                listed.add(uid)
+                self._cluster.history.compare(body, seen.get(uid, 0))
                 self._instance(body, deleted=False)
         for uid in known - listed:
             self._gone(uid)

@@ -108,6 +108,10 @@ class Scheduler:
         """The uids of all instances that it has heard of and that are not gone."""
         return self._accounts.known()
 
+    def forget_versions(self) -> None:
+        """What the watch brings next counts, whatever was written: the store has gone back."""
+        self._accounts.forget_versions()
+
     def is_busy(self) -> bool:
         """Whether placements are being written, and more of them wait."""
         return len(self._busy) > PARALLEL // 2

@@ -28,6 +28,14 @@ class Seen:
         self._newest[meta["uid"]] = version
         return True
 
+    def newest(self) -> dict[str, int]:
+        """The newest version of each instance so far, by uid."""
+        return dict(self._newest)
+
+    def clear(self) -> None:
+        """Believe whatever comes next: the API server's store has gone back."""
+        self._newest.clear()
+
     def forget(self, uid: str) -> None:
         """The instance is gone."""
         self._newest.pop(uid, None)

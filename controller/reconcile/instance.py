@@ -7,20 +7,23 @@
 Level-triggered: every reconcile starts from the object as the API server has it now, the ledger's
 row and the engine's containers, and may be cut off anywhere. Torn down is only what is being
 deleted, belongs to another uid or node in the object as read, or is unknown to the very cluster
-that the ledger was made for. Whose time is over ends even while the API server cannot be asked.
+that the ledger was made for, as long as not too many are at once (see `hold`). Whose time is over
+ends even while the API server cannot be asked.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from controller.api import conditions, reasons
 from controller.cluster.client import INSTANCES, Object
-from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, Forbidden, NotFound
+from controller.cluster.errors import ApiUnavailable, Conflict, Forbidden, NotFound
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger
 from controller.reconcile import collect, teardown
 from controller.reconcile.admit import admit
+from controller.reconcile.census import Census
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.expire import cut, deadline, expire
 from controller.reconcile.finalize import finalize
@@ -79,6 +82,7 @@ class InstanceReconciler:
     def __init__(self, services: Services, forget: Callable[[str], None]) -> None:
         """``forget`` drops a uid of which nothing is left from the work queue."""
         self._services = services
+        self._census = Census(services)
         self._forget = forget
         self._conflicts: dict[str, int] = {}
 
@@ -103,18 +107,21 @@ class InstanceReconciler:
         services = self._services
         row = await services.book(Ledger.get, key.uid)
         try:
+            services.home.check()
             read = self._told(key, row) or await self._read(key)
         except (ApiUnavailable, Forbidden):  # whose token has ended is cut off as well
             await self._end_overdue(key, row)
             raise
         if read is None:
-            return await self._clear(key, None, None)
+            return await self._vanished(key, row)
+        is_deleting = read["metadata"].get("deletionTimestamp")
+        (services.hold.deleting if is_deleting else services.hold.present)(key.uid)
         node = (read.get("status") or {}).get("nodeName")
         unplaced = not node and row is not None
         if node != services.settings.node_name and not unplaced:
             return await self._clear(key, None, None)
         services.findings.orphans.pop(key.uid, None)
-        if read["metadata"].get("deletionTimestamp"):
+        if is_deleting:
             return await self._clear(key, read, _grace(read))
         services.fence.settle(key.uid)
         if unplaced:
@@ -142,26 +149,42 @@ class InstanceReconciler:
         except NotFound as missing:
             if not missing.names(key.name):
                 raise
-            if await services.cluster.identity() != services.cluster_uid:
-                message = "This is another cluster than the one that this node's ledger is of"
-                raise ApiError(404, "WrongCluster", message, {}) from None
+            await services.home.confirm()
             return None
         if read["metadata"]["uid"] != key.uid:
             return None
         services.recent.note(read)
         return read
 
-    async def _end_overdue(self, key: Key, row: Row | None) -> None:
+    async def _vanished(self, key: Key, row: Row | None) -> float | None:
+        """Take away what the API server does not know, unless it is held: see `hold`."""
+        services = self._services
+        try:
+            services.check_engine()
+            left = await self._census.keep(key, row)
+            if left is None:
+                return await self._clear(key, None, None)
+            services.fence.settle(key.uid)
+            return min(left, await self._end_overdue(key, row))
+        except EngineUnavailable:
+            return self._engine_retry()
+
+    async def _end_overdue(self, key: Key, row: Row | None) -> float:
         """End the containers of an instance whose time is over, while nobody can be asked.
 
-        Row and ports stay: if it turns out to have been renewed, it is launched anew on them.
+        Row and ports stay: if it turns out to have been renewed, it is launched anew on them. The
+        result is the time in seconds to the next look at it.
         """
         services = self._services
         now = milliseconds(services.clock.now())
-        if row is None or row.expires is None or row.expires > now:
-            return
+        if row is None or row.expires is None:
+            return math.inf
+        if row.expires > now:
+            return (row.expires - now) / 1000
         services.check_engine()
-        await stop(services, key.uid, None)
+        result = await stop(services, key.uid, None)
+        again = result.after if isinstance(result, Waiting) else None
+        return math.inf if again is None else again
 
     async def _advance(self, work: Work) -> float | None:
         services = self._services
@@ -252,6 +275,7 @@ class InstanceReconciler:
             await forget(services.cluster, read)
         services.fence.settle(key.uid)
         collect.removed(services, key.uid)
+        services.hold.gone(key.uid)
         self._forget(key.uid)
         return None
 

@@ -10,6 +10,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from controller.reconcile.gate import Gate, Work
+from controller.reconcile.hold import Hold
+from controller.reconcile.home import Home
 from controller.runtime.engine import Engine
 
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -99,6 +101,16 @@ class LaunchMetrics:
             "Calls that the engine has not answered in time, and may still be carrying out.",
             registry=registry,
         )
+        self._orphans = Gauge(
+            "challenge_orphans_held",
+            "Instances left running that have vanished from the API server (OrphansHeld).",
+            registry=registry,
+        )
+        self._wrong_cluster = Gauge(
+            "challenge_wrong_cluster",
+            "1 while the API server is that of another cluster than the ledger's.",
+            registry=registry,
+        )
         for work in Work:  # a series that is there from the start can be alerted on
             self._waiting.labels(work.value)
             self._waited.labels(work.value)
@@ -116,6 +128,11 @@ class LaunchMetrics:
         for work in Work:
             self._waiting.labels(work.value).set_function(partial(gate.waiting_for, work))
         self._unanswered.set_function(lambda: engine.unanswered)
+
+    def watch_cluster(self, hold: Hold, home: Home) -> None:
+        """Show who is held, and whether another cluster answers, whenever somebody asks."""
+        self._orphans.set_function(lambda: held.instances if (held := hold.summary()) else 0)
+        self._wrong_cluster.set_function(lambda: home.is_away)
 
     def waited(self, work: Work, seconds: float) -> None:
         """A slot was granted after that time in the queue."""

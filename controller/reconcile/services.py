@@ -20,6 +20,8 @@ from controller.reconcile.clock import Clock, SystemClock
 from controller.reconcile.fence import Fence
 from controller.reconcile.findings import Findings
 from controller.reconcile.gate import Gate
+from controller.reconcile.hold import META, Hold
+from controller.reconcile.home import Home
 from controller.reconcile.metrics import LaunchMetrics
 from controller.reconcile.outages import Outages
 from controller.reconcile.ownnetworks import OwnNetworks
@@ -79,6 +81,8 @@ class Services:
     """When the time of containers that were asked to end is over, by uid; monotonic seconds."""
     seen: dict[str, str] = field(default_factory=dict)
     """The resourceVersion that each instance was last reconciled to."""
+    turns: int = 0
+    """How often the API server's store had gone back when all that was seen was last forgotten."""
     recent: Recent = field(default_factory=Recent)
     starved: dict[str, None] = field(default_factory=dict)
     """Uids that wait for a port or a subnet, in order; woken when an instance gives some back."""
@@ -99,12 +103,21 @@ class Services:
     """Uids of which the engine has volumes, and no folder is here that would tell."""
     folders: Folders = field(init=False)
     fence: Fence = field(init=False)
+    home: Home = field(init=False)
+    hold: Hold = field(init=False)
     removals: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "removal"))
     """Threads that remove folders, which can take them minutes."""
 
     def __post_init__(self) -> None:
-        """The instances' folders are in the agent's own; the fence is the gate's."""
+        """The instances' folders are in the agent's own; the fence is the gate's.
+
+        The ledger is asked who is held. Raises LedgerUnavailable.
+        """
         self.fence = Fence(self.gate)
+        self.home = Home(self.cluster, self.cluster_uid)
+        self.hold = Hold(self.settings.orphan_hold, self.clock, self.wake, self.monotonic)
+        self.hold.load(self.ledger.get_meta(META), self.ledger.uids())
+        self.metrics.watch_cluster(self.hold, self.home)
         self.folders = Folders(self.settings.state_dir.absolute() / "instances")
 
     async def book(

@@ -6,6 +6,7 @@ behind TLS with client certificates, etcd included, since other users of the mac
 
 import http.client
 import shutil
+import signal
 import socket
 import ssl
 import time
@@ -31,6 +32,7 @@ class ControlPlaneState(BaseModel):
     address: str
     apiserver_port: int = 0
     etcd_port: int = 0
+    etcd_peer_port: int = 0
     etcd: Process | None = None
     apiserver: Process | None = None
 
@@ -119,6 +121,36 @@ class ControlPlane:
         if not self._wait(self.state.etcd, self._etcd_ready):
             raise _not_up(self.state.etcd)
 
+    def save(self, name: str) -> Path:
+        """Copy what etcd has at this moment, as a backup; to be given to `restore`.
+
+        etcd stands still meanwhile: its files are what a crash would leave, from which it starts.
+        """
+        saved = self.state.folder / f"etcd.{name}"
+        shutil.rmtree(saved, ignore_errors=True)
+        if self.state.etcd is None or not self.state.etcd.signal(signal.SIGSTOP):
+            raise BedError("etcd does not run: there is nothing to save")
+        try:
+            while not self.state.etcd.stands_still():
+                time.sleep(0.01)
+            shutil.copytree(self.state.folder / "etcd", saved)
+        finally:
+            self.state.etcd.signal(signal.SIGCONT)
+        return saved
+
+    def restore(self, saved: Path | None) -> None:
+        """Go back to what was saved, or to an empty store, which is another cluster (None).
+
+        API server and etcd are stopped and started again, on the ports that they had.
+        """
+        self.stop_apiserver()
+        self._stop_etcd()
+        shutil.rmtree(self.state.folder / "etcd", ignore_errors=True)
+        if saved is not None:
+            shutil.copytree(saved, self.state.folder / "etcd")
+        self._start_etcd()
+        self.start_apiserver()
+
     def alive(self) -> bool:
         """Whether both programs run."""
         both = (self.state.etcd, self.state.apiserver)
@@ -128,17 +160,26 @@ class ControlPlane:
         """Stop both and remove the folder. Safe to call again, and when a start failed half-way."""
         # The API server hangs in its shutdown when etcd has gone before it.
         self.stop_apiserver()
+        self._stop_etcd()
+        shutil.rmtree(self.state.folder, ignore_errors=True)
+
+    def _stop_etcd(self) -> None:
         if self.state.etcd is not None:
             self.state.etcd.stop(timeout=5.0)
             self.state.etcd = None
-        shutil.rmtree(self.state.folder, ignore_errors=True)
 
     def _start_etcd(self) -> None:
+        """Start etcd (again), on the ports that it had before, and wait for it."""
+        again = self.state.etcd_port != 0
         for _ in range(START_ATTEMPTS):
-            self.state.etcd_port = free_port("127.0.0.1")
-            self.state.etcd = self._spawn("etcd", self._etcd_command(free_port("127.0.0.1")))
+            if not again:
+                self.state.etcd_port = free_port("127.0.0.1")
+                self.state.etcd_peer_port = free_port("127.0.0.1")
+            self.state.etcd = self._spawn("etcd", self._etcd_command(self.state.etcd_peer_port))
             if self._wait(self.state.etcd, self._etcd_ready):
                 return
+            if again:
+                break
             shutil.rmtree(self.state.folder / "etcd", ignore_errors=True)
         raise _not_up(self.state.etcd)
 

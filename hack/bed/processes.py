@@ -91,6 +91,11 @@ class Process(BaseModel):
             os.close(descriptor)
         return True
 
+    def stands_still(self) -> bool:
+        """Whether it was stopped (SIGSTOP), with all of its threads; true when it has ended."""
+        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
     def wait(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds for the end of the process; true when it has ended."""
         ended = True

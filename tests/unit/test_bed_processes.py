@@ -55,6 +55,22 @@ def test_stop_kills_a_program_that_does_not(started: list[Process], tmp_path: Pa
     assert not process.alive()
 
 
+def test_a_program_stands_still_once_all_of_its_threads_do(
+    started: list[Process], tmp_path: Path
+) -> None:
+    threads = "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()"
+    process = start(started, tmp_path, f"{threads}; {WAIT}")
+    until_logged(process, "up")
+    assert not process.stands_still()
+    process.signal(signal.SIGSTOP)
+    for _ in range(500):
+        if process.stands_still():
+            break
+        process.wait(0.01)
+    assert process.stands_still()
+    process.signal(signal.SIGCONT)
+
+
 def test_stop_ends_a_frozen_program(started: list[Process], tmp_path: Path) -> None:
     process = start(started, tmp_path, WAIT)
     until_logged(process, "up")

@@ -52,6 +52,7 @@ async def test_the_status_says_what_there_is_and_what_is_taken(kept: Kept) -> No
         "PortPressure": "False",
         "NetworkPressure": "False",
         "DiskPressure": "False",
+        "OrphansHeld": "False",
         "PortRangeOverlap": "False",
         "Reconciled": "False",
     }

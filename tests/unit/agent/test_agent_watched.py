@@ -8,9 +8,11 @@ import pytest
 
 from controller.agent.watched import ECHO, Watched
 from controller.cluster.client import Object
+from controller.reconcile.hold import Hold
 from controller.reconcile.queue import Backoff, Key, WorkQueue
 from controller.reconcile.recent import Recent
 from tests.unit.reconcile.virtual_time import settle, virtual
+from tests.unit.reconcile.world import SetClock
 
 KEY = Key("uid", "team", "web")
 
@@ -20,6 +22,7 @@ class Services:
 
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}
+        self.hold = Hold(600, SetClock(), lambda _: None)
         self.recent = Recent(lambda: asyncio.get_running_loop().time())
 
 
@@ -95,3 +98,14 @@ async def test_one_that_left_the_selector_is_looked_at_and_not_gone_on_from() ->
     scene.tell("1", deleted=True)
     await settle()
     assert (scene.looks, scene.services.recent.get(KEY.uid)) == (1, None)
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+@virtual
+async def test_a_deletion_that_was_seen_is_no_surprise_later(deleted: bool) -> None:
+    scene = Scene()
+    meta = {"uid": KEY.uid, "resourceVersion": "2", "deletionTimestamp": "2026-01-31T12:00:00Z"}
+    scene.tell("1", deleted=True)
+    assert not scene.services.hold.is_deleting(KEY.uid), "it may just have left the selector"
+    scene.watched.changed(KEY, {"metadata": meta}, deleted)
+    assert scene.services.hold.is_deleting(KEY.uid)

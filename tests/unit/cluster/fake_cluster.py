@@ -12,6 +12,7 @@ from typing import Any
 
 from controller.cluster.client import JSON, REQUEST_TIMEOUT, Cluster, Kind, Object
 from controller.cluster.errors import Conflict, NotFound
+from controller.cluster.history import History
 
 Fault = Callable[[str, str], Awaitable[None]]
 """Called with method and path before a request; what it raises is the answer."""
@@ -28,6 +29,7 @@ class FakeCluster(Cluster):
         self.before: Fault | None = None
         self.after: Fault | None = None
         self._version = 0
+        self.history = History()
 
     def put(self, kind: Kind, body: Object) -> Object:
         """Have an object there, as somebody else's write; returns it as the server has it."""

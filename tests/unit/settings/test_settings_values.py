@@ -121,6 +121,7 @@ def test_auto_is_the_number_of_cpus_within_the_gates_bounds(
         ("node_labels", "challenge-controller.io/pool=a", "is the controller's"),
         ("node_labels", "a=1,a=2", "expected each label once"),
         ("disk_reserve", "91", "expected less than or equal to 90"),
+        ("orphan_hold", "0", "expected greater than 0"),
         ("node_lease_duration", "3", "expected greater than or equal to 4"),
     ],
 )
