@@ -186,6 +186,7 @@ class Connection:
                 if self._db.conn.total_changes != self._changes:
                     self.problem = ""
                     self._commits += 1
+                    self._watch.note_log()
                     if self._alone and self._commits >= _CHECKPOINT:
                         self._checkpoint()
             told = error if error is None else self._told(error)

@@ -52,7 +52,12 @@ class FileWatch:
         """Remember how this process has left the files: when it has written them."""
         if self._sole_writer and (found := self._found()):
             self._content = found.st_size, found.st_mtime_ns
-            self._log = self._log or identity_of(f"{self._path}-wal")
+            self.note_log()
+
+    def note_log(self) -> None:
+        """Remember the log, which a new file has from its first transaction on."""
+        if self._sole_writer and self._log is None:
+            self._log = identity_of(f"{self._path}-wal")
 
     def look(self) -> str:
         """What has become of the file since, in the words above; empty when nothing has."""

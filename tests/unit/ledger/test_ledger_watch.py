@@ -79,6 +79,17 @@ def test_what_was_taken_away_is_put_back_with_all_that_it_had(
         assert others.check() == []
 
 
+def test_the_log_of_a_fresh_file_is_missed_as_well(path: Path) -> None:
+    with Ledger.open(path, PORTS, sole_writer=True) as fresh:
+        reserve(fresh, "first")
+        remove_log(path)
+        assert fresh.look() is Loss.AWAY
+        fresh.put_back()
+        assert fresh.uids() == {"first"}
+    with Ledger.open(path, PORTS) as after:
+        assert after.uids() == {"first"}
+
+
 def test_what_lay_there_instead_is_kept_under_another_name(agents: Ledger, path: Path) -> None:
     beside(path, ".copy").write_text("somebody's notes")
     beside(path, ".copy").rename(path)
