@@ -16,11 +16,14 @@ import aiohttp
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 WHILE: Final = 60.0
 """Seconds for which a warning or an error is not written again that says the same."""
-VARYING: Final = re.compile(r"#[0-9]+|[0-9.]+ s\b")
-"""Attempts are counted, and waits grow: the same is said for all that."""
+VARYING: Final = re.compile(r"#[0-9]+|[0-9.]+ s\b| -> .*", re.DOTALL)
+"""Attempts are counted, waits grow, and kopf tells how each attempt failed: it is the same line."""
 KEPT: Final = 1000
 """Lines that are remembered at most."""
 WATCH: Final = ("kopf._cogs", "kopf._core")
+ENDS: Final = "kopf._core.reactor.orchestration"
+"""Says that a watcher has ended, be it by its session closed under it; a bug in our handlers is
+told elsewhere."""
 EXPECTED: Final = (aiohttp.ClientError, OSError, json.JSONDecodeError, UnicodeDecodeError)
 """What a watch ends with when the way to the API server breaks; TimeoutError is an OSError."""
 
@@ -37,12 +40,18 @@ def configure(level: str) -> None:
 
 
 def without_trace(record: logging.LogRecord) -> bool:
-    """Take the trace out of a line in which kopf says that its watch was cut; it tells nothing."""
+    """Take the trace out of a line in which kopf says that its watch was cut; it tells nothing.
+
+    False for what asyncio says of the same when kopf's tasks are gone.
+    """
     error = record.exc_info[1] if record.exc_info else None
-    if error is not None and record.name.startswith(WATCH):
-        of_the_api = type(error).__module__.startswith("kopf._cogs.clients")
-        if of_the_api or isinstance(error, EXPECTED):
-            record.exc_info = record.exc_text = None
+    if error is None or not record.name.startswith((*WATCH, "asyncio")):
+        return True
+    if type(error).__module__.startswith("kopf._cogs.clients") or record.name == ENDS:
+        record.exc_info = record.exc_text = None
+        return record.name != "asyncio"
+    if isinstance(error, EXPECTED) and record.name != "asyncio":
+        record.exc_info = record.exc_text = None
     return True
 
 

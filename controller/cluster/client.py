@@ -259,13 +259,17 @@ def _proxy(server: str) -> str | None:
 
 
 def _object(data: bytes) -> Object:
-    """The object in an answer; raises ApiUnavailable, which quotes nothing: it may be secret."""
+    """The object in an answer; raises ApiUnavailable, which quotes nothing: it may be secret.
+
+    Whatever an API server has, a list or a Status too, has metadata; a captive portal's answer to
+    everything has none.
+    """
     try:
         answer = json.loads(data)
     except ValueError:
         raise errors.ApiUnavailable(f"{NO_ANSWER}: expected JSON") from None
-    if not isinstance(answer, dict):
-        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected an object")
+    if not isinstance(answer, dict) or "metadata" not in answer:
+        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected an object with metadata")
     return answer
 
 

@@ -14,7 +14,7 @@ from controller.runtime import labels
 from hack.bed.instances import ask
 from tests.integration.world import Object, World, container, instance, until
 
-CONVERGED = 45.0
+CONVERGED = 90.0
 """Seconds after a fault's end within which everything is as it should be, on a machine in use."""
 
 

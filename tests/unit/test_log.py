@@ -6,8 +6,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from kopf._cogs.clients.errors import APIError
 
-from controller.log import KEPT, WHILE, Repeats, without_trace
+from controller.log import ENDS, KEPT, WHILE, Repeats, without_trace
 
 
 def record(text: str, *args: Any, level: int = logging.WARNING, name: str = "x") -> Any:
@@ -43,7 +44,7 @@ def test_what_is_said_every_second_is_written_once_and_counted() -> None:
 def test_attempts_that_a_library_counts_are_one_line() -> None:
     log = Log()
     for number in range(3):
-        log.say(f"Request attempt #{number} failed; will retry: GET https://x/y")
+        log.say(f"Request attempt #{number} failed; will retry: GET https://x -> Error({number})")
     assert len(log.lines) == 1
 
 
@@ -91,3 +92,21 @@ def test_a_bug_keeps_its_trace(name: str) -> None:
     made.exc_info = (type(error), error, None)
     assert without_trace(made)
     assert made.exc_info is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "written"), [(APIError(status=410, headers={}), False), (KeyError(), True)]
+)
+def test_what_asyncio_says_of_a_watch_that_was_told_of_is_left_out(
+    error: Exception, written: bool
+) -> None:
+    made = record("Task exception was never retrieved", level=logging.ERROR, name="asyncio")
+    made.exc_info = (type(error), error, None)
+    assert without_trace(made) is written
+
+
+def test_a_watcher_whose_session_was_closed_under_it_leaves_no_trace() -> None:
+    made = record("Watcher has failed", level=logging.ERROR, name=ENDS)
+    made.exc_info = (AssertionError, AssertionError(), None)
+    assert without_trace(made)
+    assert made.exc_info is None

@@ -56,7 +56,7 @@ class Server:
 
     cluster: Cluster
     requests: list[dict[str, Any]] = field(default_factory=list)
-    answer: Callable[[], web.StreamResponse] = lambda: web.json_response({})
+    answer: Callable[[], web.StreamResponse] = lambda: web.json_response({"metadata": {}})
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Event | None = None
 
@@ -81,7 +81,9 @@ class Server:
     def says(self, status: int, body: Any = None, **headers: str) -> None:
         """Answer like this from now on."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answer = lambda: web.json_response(body or {}, status=status, headers=named)
+        self.answer = lambda: web.json_response(
+            body or {"metadata": {}}, status=status, headers=named
+        )
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ async def test_an_answer_that_is_no_object_is_no_crash(server: Server) -> None:
             await server.cluster.get(INSTANCES, "a", "team")
 
 
-@pytest.mark.parametrize("text", ["", "null", "[1]", '{"data": {"flag": "c2Vjcm', "<html>"])
+@pytest.mark.parametrize("text", ["", "null", "[1]", "{}", '{"data": {"flag": "c2Vjcm', "<html>"])
 async def test_half_an_answer_is_none_and_is_not_quoted(server: Server, text: str) -> None:
     """A Secret may be in it."""
     server.answer = lambda: web.Response(text=text)
@@ -220,7 +222,7 @@ async def test_half_an_answer_is_none_and_is_not_quoted(server: Server, text: st
 
 async def test_what_is_no_list_is_not_an_empty_one(server: Server) -> None:
     """All instances would count as gone."""
-    server.says(200, {"hello": "I am the captive portal of this hotel"})
+    server.says(200, {"metadata": {}, "hello": "I am the captive portal of this hotel"})
     with pytest.raises(ApiUnavailable, match="expected a list of challengeinstances"):
         [o async for o in server.cluster.list(INSTANCES)]
 

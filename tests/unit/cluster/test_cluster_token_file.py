@@ -32,7 +32,7 @@ async def address(sent: Sent) -> AsyncIterator[str]:
 
     async def serve(request: web.Request) -> web.Response:
         sent.append(request.headers.get("Authorization"))
-        return web.json_response({})
+        return web.json_response({"metadata": {}})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", serve)
