@@ -73,6 +73,11 @@ class Place:
                 found += self._of(seen, copy)
         return found + list(_things(seen, wanted)) + list(_ports(seen, wanted, only))
 
+    def runs(self, copy: Copy) -> dict[str, str]:
+        """Since when each of the instance's containers has run, by its id."""
+        seen = self._look(copy.uid).containers.values()
+        return {each["Id"]: each["State"]["StartedAt"] for each in seen}
+
     def firewall(self) -> list[str]:
         """The rules of the installation's own chains, and those that lead to them."""
         chains = rules.names(self.bed.state.name).values()

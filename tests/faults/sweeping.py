@@ -17,7 +17,7 @@ from hack.bed.bed import Bed
 from hack.bed.foreign import remove_from_engine
 from hack.bed.running import RunningController
 from tests.faults.expected import Copy, Place
-from tests.faults.seam import AGENT, DOORS, Control, Fault
+from tests.faults.seam import AGENT, DOORS, ENGINE, READS, Control, Fault
 from tests.faults.users import Object, User
 from tests.faults.worlds import QUICK
 from tests.integration.world import container, until
@@ -46,7 +46,9 @@ class Sweep:
     agent: RunningController
     place: Place
     rules: list[str] = field(default_factory=list)
-    bystander: tuple[Copy, Object] | None = None
+    bystander: Copy | None = None
+    _object: Object = field(default_factory=dict)
+    _runs: dict[str, str] = field(default_factory=dict)
     _deaths: int = 0
     _ends: int = 0
 
@@ -56,7 +58,8 @@ class Sweep:
         if bystander:
             copy = self._create(f"bystander-{uuid.uuid4().hex[:4]}")
             self._converges(copy)
-            self.bystander = copy, self._read(copy.name)
+            self.bystander = copy
+            self._remember()
         self.rules = self.place.firewall()
 
     def count(self) -> dict[str, int]:
@@ -125,7 +128,8 @@ class Sweep:
             self._keep_agent_until([life])
         try:
             life.result()
-            self.audit(resynced=True)
+            # While the engine does not tell what it is, no instance counts as Ready.
+            self.audit(resynced=True, told=point.door == ENGINE + READS and point.what == "error")
         except BaseException as error:
             error.add_note(f"to repeat it: FAULT_START={point} {COMMAND}")
             raise
@@ -161,19 +165,27 @@ class Sweep:
         left = self.place.differences(only=copy.uid)
         assert not left, f"the object is gone, and left is: {left}"
 
-    def audit(self, *, resynced: bool = False) -> None:
+    def audit(self, *, resynced: bool = False, told: bool = False) -> None:
         """Nothing is left of all the lives, and the bystander was not touched.
 
         With `resynced` a resync may come first: the network of an instance that an earlier agent
-        has launched is left to it.
+        has launched is left to it. With `told` the bystander's status may have told of a fault.
         """
-        copies = [] if self.bystander is None else [self.bystander[0]]
+        copies = [] if self.bystander is None else [self.bystander]
         patience = DEADLINE if resynced else 0.0
         until(lambda: self.place.differences(*copies), lambda left: not left, patience)
         assert self.place.firewall() == self.rules
+        for copy in copies:
+            assert self.place.runs(copy) == self._runs, "the bystander's containers run on"
+            if not told:
+                assert self._read(copy.name) == self._object, "nobody has written to the bystander"
+            self._remember()
+
+    def _remember(self) -> None:
+        """How the bystander is now."""
         if self.bystander is not None:
-            copy, before = self.bystander
-            assert self._read(copy.name) == before, "nothing has written to the bystander"
+            self._object = self._read(self.bystander.name)
+            self._runs = self.place.runs(self.bystander)
 
     def _create(self, name: str) -> Copy:
         self.user.secret(name, flag=f"flag-of-{name}")
