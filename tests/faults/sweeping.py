@@ -140,6 +140,9 @@ class Sweep:
         left = self.place.differences(only=deleted.uid)
         assert not left, f"the object is gone, and left is: {left}"
         self._converges(made)
+        # The last of them may belong to the first resync.
+        until(lambda: self.control.met(AGENT), timeout=DEADLINE)
+        self._converges(made)
         self.user.delete(made.name)
         until(lambda: self.user.find(made.name), lambda read: read is None, DEADLINE)
 
