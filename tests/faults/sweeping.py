@@ -237,7 +237,7 @@ def sweeping(bed: Bed, image: str, folder: Path, **settings: str) -> Iterator[Sw
         assert "Traceback" not in agent.logs()
         assert "Traceback" not in manager.logs()
     finally:
-        print(agent.logs()[-20_000:])
+        print(manager.logs()[-20_000:], agent.logs()[-20_000:], sep="\n")
         user.close()
         if agent.alive():
             bed.kubectl("delete", "chinst", "--all", "-n", name, "--timeout=30s", check=False)
