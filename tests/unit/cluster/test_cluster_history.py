@@ -67,7 +67,7 @@ async def test_the_pages_of_one_list_are_compared_once() -> None:
     ]
 
     async def request(*_args: object, **_rest: object) -> Object:
-        return {"metadata": pages.pop(0)}
+        return {"metadata": pages.pop(0), "items": []}
 
     cluster.request = request  # type: ignore[method-assign]  # pages, which the fake has none of
     for _ in range(2):
