@@ -43,6 +43,7 @@ from controller.reconcile.outages import Outages
 from controller.reconcile.ownnetworks import OwnNetworks
 from controller.reconcile.queue import Backoff, WorkQueue
 from controller.reconcile.readiness import Readiness
+from controller.reconcile.reading import Unreadable
 from controller.reconcile.services import Services
 from controller.runtime.engine import Engine
 from controller.runtime.errors import RuntimeFault
@@ -53,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 CALLS: Final = 80
 """Calls to the engine at a time: the largest gate, 64, and some that must not wait for it."""
+EXPECTED: Final = (ApiError, RuntimeFault, LedgerUnavailable, Unreadable)
+"""What a reconcile may end with while nothing is wrong with the program."""
 STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
@@ -124,7 +127,7 @@ class _Agent:
         self._queue = WorkQueue(
             lambda key: self._reconciler.reconcile(key),
             backoff,
-            expected=(ApiError, RuntimeFault, LedgerUnavailable),
+            expected=EXPECTED,
         )
         wake = self._queue.wake_uid
         own_address = settings.public_address or towards(cluster.configuration.host)

@@ -15,7 +15,7 @@ from controller.api.template import published_ports, template_hash
 from controller.cluster.client import Object
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger, LedgerConflict
-from controller.reconcile import comparison, teardown
+from controller.reconcile import comparison, reading, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.services import Services
 from controller.runtime import containers, labels, networks
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 async def regain(services: Services, read: Object) -> Row | None:
     """Have the row again of an instance that has none; None when nothing of it runs that fits.
 
-    Raises RuntimeFault, LedgerError.
+    Raises RuntimeFault, LedgerError, Unreadable.
     """
     uid = read["metadata"]["uid"]
     found = await teardown.existing(services, uid)
     if not found:
         services.findings.unbooked.discard(uid)
         return None
-    row = await called_for(services, ChallengeInstance.model_validate(read), found, None)
+    row = await called_for(services, reading.parse(ChallengeInstance, read), found, None)
     if row is None:
         services.findings.unbooked.add(uid)
         return None
