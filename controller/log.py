@@ -20,6 +20,7 @@ VARYING: Final = re.compile(r"#[0-9]+|[0-9.]+ s\b| -> .*", re.DOTALL)
 """Attempts are counted, waits grow, and kopf tells how each attempt failed: it is the same line."""
 KEPT: Final = 1000
 """Lines that are remembered at most."""
+CLIENT: Final = "kopf._cogs.clients"
 WATCH: Final = ("kopf._cogs", "kopf._core")
 ENDS: Final = "kopf._core.reactor.orchestration"
 """Says that a watcher has ended, be it by its session closed under it; a bug in our handlers is
@@ -42,17 +43,29 @@ def configure(level: str) -> None:
 def without_trace(record: logging.LogRecord) -> bool:
     """Take the trace out of a line in which kopf says that its watch was cut; it tells nothing.
 
-    False for what asyncio says of the same when kopf's tasks are gone.
+    False for what asyncio says of the same when kopf's tasks are gone, and of the callback by which
+    kopf would end a request that is under way while it stops: it looks for a task where there is
+    none. The request's own task is cancelled all the same.
     """
     error = record.exc_info[1] if record.exc_info else None
     if error is None or not record.name.startswith((*WATCH, "asyncio")):
         return True
-    if type(error).__module__.startswith("kopf._cogs.clients") or record.name == ENDS:
+    if record.name == "asyncio" and isinstance(error, AssertionError):
+        return not _raised_in(error).startswith(CLIENT)
+    if type(error).__module__.startswith(CLIENT) or record.name == ENDS:
         record.exc_info = record.exc_text = None
         return record.name != "asyncio"
     if isinstance(error, EXPECTED) and record.name != "asyncio":
         record.exc_info = record.exc_text = None
     return True
+
+
+def _raised_in(error: BaseException) -> str:
+    """The name of the module that has raised it; empty where that is not known."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__", "")) if trace else ""
 
 
 class Repeats:
