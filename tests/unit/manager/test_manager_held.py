@@ -13,7 +13,7 @@ from tests.unit.manager.objects import instance, node_body, template
 GIB = 2**30
 
 
-def holding(name: str = "a", *, has: dict[str, Any] | None = None, **amounts: int) -> Nodes:
+def holding(amounts: dict[str, int], has: dict[str, Any] | None = None, name: str = "a") -> Nodes:
     """A node with this allocatable that holds these amounts."""
     body = node_body(name, **(has or {}))
     times = {"since": "2026-01-31T12:00:00Z", "until": "2026-01-31T12:10:00Z"}
@@ -41,20 +41,20 @@ def chosen(among: Nodes, ports: int = 1, memory: str = "") -> str | Refusal:
 def test_ports_and_memory_of_held_instances_are_not_promised_again(
     has: dict[str, Any], amounts: dict[str, int], fits: dict[str, Any], refused: dict[str, Any]
 ) -> None:
-    assert chosen(holding(has=has, **amounts), **fits) == "a"
-    assert isinstance(chosen(holding(has=has, **amounts), **refused), Refusal)
+    assert chosen(holding(amounts, has), **fits) == "a"
+    assert isinstance(chosen(holding(amounts, has), **refused), Refusal)
 
 
 def test_held_instances_count_among_the_most_that_a_node_may_have() -> None:
     full = Refusal(reasons.UNSCHEDULABLE, "0/1 nodes are available: 1 full")
     for has in ({"instances": 7}, {"maxInstances": 7}):
-        assert chosen(holding(has=has)) == full
+        assert chosen(holding({}, has)) == full
     for has in ({"instances": 8}, {"maxInstances": 8}):
-        assert chosen(holding(has=has)) == "a"
+        assert chosen(holding({}, has)) == "a"
 
 
 def test_a_node_that_holds_some_is_the_busier_one() -> None:
-    among = holding("b", ports=12)
+    among = holding({"ports": 12}, name="b")
     among.observe(node_body("c"), deleted=False)
     among.by_name["c"].alive = True
     assert chosen(among) == "c"
