@@ -25,6 +25,7 @@ WELL_WHEN_TRUE: Final = (
     conditions.DOCKER_REACHABLE,
     conditions.FIREWALL_READY,
     conditions.LEDGER_HEALTHY,
+    conditions.RECONCILED,
 )
 """A node's conditions that are True when all is well; any other tells of trouble."""
 
