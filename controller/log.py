@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import time
+import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,8 @@ ENDS: Final = "kopf._core.reactor.orchestration"
 told elsewhere."""
 EXPECTED: Final = (aiohttp.ClientError, OSError, json.JSONDecodeError, UnicodeDecodeError)
 """What a watch ends with when the way to the API server breaks; TimeoutError is an OSError."""
+CLIENTS: Final = "kopf._cogs.clients"
+"""Where kopf reads answers: what is raised there is about what came, no bug in our handlers."""
 
 
 def configure(level: str) -> None:
@@ -47,12 +50,20 @@ def without_trace(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if error is None or not record.name.startswith((*WATCH, "asyncio")):
         return True
-    if type(error).__module__.startswith("kopf._cogs.clients") or record.name == ENDS:
+    if _is_of_an_answer(error) or record.name == ENDS:
         record.exc_info = record.exc_text = None
         return record.name != "asyncio"
     if isinstance(error, EXPECTED) and record.name != "asyncio":
         record.exc_info = record.exc_text = None
     return True
+
+
+def _is_of_an_answer(error: BaseException) -> bool:
+    """Whether it is kopf's for what the API server said, or was met where kopf reads that."""
+    modules = [type(error).__module__]
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        modules[1:] = [str(frame.f_globals.get("__name__"))]  # the last one is where it was raised
+    return any(module.startswith(CLIENTS) for module in modules)
 
 
 class Repeats:
