@@ -55,6 +55,26 @@ def test_what_says_something_else_is_written_at_once() -> None:
     assert log.lines == ["a failed", "b failed", "a failed: why"]
 
 
+def test_of_one_thing_three_causes_are_told_in_a_while() -> None:
+    log = Log()
+    for number in range(10):
+        log.say("Cannot renew %s: %s", "x", f"error {number}", name="controller.x")
+        log.say("Cannot renew %s: %s", "y", "away", name="controller.x")
+        log.say(f"Request failed: GET {number % 3}", name="kopf.x")
+    log.now += WHILE
+    log.say("Cannot renew %s: %s", "x", "error 9", name="controller.x")
+    assert log.lines == [
+        "Cannot renew x: error 0",
+        "Cannot renew y: away",
+        "Request failed: GET 0",
+        "Cannot renew x: error 1",
+        "Request failed: GET 1",
+        "Cannot renew x: error 2",
+        "Request failed: GET 2",
+        "Cannot renew x: error 9 (and 7 times since)",
+    ]
+
+
 def test_what_is_no_warning_is_always_written() -> None:
     log = Log()
     for _ in range(3):
