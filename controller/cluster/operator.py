@@ -15,7 +15,7 @@ import kopf
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import signals
-from controller.cluster.client import CHALLENGES, INSTANCES, NODES, POOLS, Cluster, Kind
+from controller.cluster.client import CHALLENGES, INSTANCES, NO_ANSWER, NODES, POOLS, Cluster, Kind
 from controller.cluster.errors import ApiError, NotFound
 from controller.cluster.watching import Askers, Pace, session
 
@@ -105,7 +105,9 @@ async def serve(
             for task in tasks:
                 if task.done():
                     cause = None if task.cancelled() else task.exception()
-                    logger.warning("The %s's watch ended (%r); starting it again", name, cause)
+                    logger.warning(
+                        "The %s's watch ended (%s); starting it again", name, _told(cause)
+                    )
         finally:
             turned.cancel()
             stop.set()
@@ -143,6 +145,13 @@ async def _missing(cluster: Cluster) -> list[str]:
         found = {}
     there = {each.get("name") for each in found.get("resources") or []}
     return sorted({kind.plural for kind in KINDS} - there)
+
+
+def _told(cause: BaseException | None) -> str:
+    """Why a watch ended; kopf stumbles over an event that is none as over a bug."""
+    if isinstance(cause, LookupError | TypeError | ValueError):
+        return NO_ANSWER
+    return str(cause) or type(cause).__name__
 
 
 async def _end(tasks: Any) -> None:
