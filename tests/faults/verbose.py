@@ -1,4 +1,4 @@
-"""`challenge-controller` whose log has every line as often as it is said, for tests that count them.
+"""`challenge-controller` whose log has a line as often as it is said: for tests that count them.
 
 To be started in the controller's place (`module="tests.faults.verbose"`).
 """

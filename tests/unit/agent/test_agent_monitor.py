@@ -21,7 +21,7 @@ async def test_an_engine_that_answers_is_not_given_up_since_the_ledger_cannot_be
     monkeypatch.setattr(monitor, "PING_PERIOD", 0.0)
     seen: list[str] = []
 
-    async def wait(attempts: int, interval: float) -> None:
+    async def wait(attempts: int = 3, interval: float = 1.0) -> None:
         seen.append("ping")
         if len(seen) == 5:
             raise EngineUnavailable("it is gone")
