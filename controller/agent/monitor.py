@@ -13,6 +13,7 @@ from controller.agent.identity import confirm, only_ours
 from controller.agent.lock import HostLock, engine_lock
 from controller.cluster.tasks import together
 from controller.ledger import LedgerUnavailable
+from controller.reconcile import lost
 from controller.reconcile.services import Services
 from controller.runtime import containers, run
 from controller.runtime.engine import EngineInfo
@@ -94,10 +95,14 @@ class EngineMonitor:
         if not self._seen.is_set():
             await only_ours(engine, self._services.settings)
         await confirm(self._services.ledger, "engine", info.id)
-        await self._services.outages.reached(await run.current(engine), was_away=self._was_away)
+        self.info = self._services.engine_info = info
+        current = await run.current(engine)
+        await lost.end(
+            self._services, info, in_new_run=await self._services.outages.is_new(current)
+        )
+        await self._services.outages.reached(current, was_away=self._was_away)
         self._was_away = False
         await self._secure()
-        self.info = self._services.engine_info = info
         self._seen.set()
 
     async def _watch(self) -> None:

@@ -192,8 +192,8 @@ class InstanceReconciler:
         result: Result = DONE
         try:
             services.check_engine()
-            if work.row is None and _ran(work):
-                work.row = await regain(services, work.read)
+            if work.uid in services.findings.unbooked or (work.row is None and _ran(work)):
+                work.row = await regain(services, work.read, work.row)
             if work.row and work.row.attempt_started:
                 work.containers = await teardown.existing(services, work.uid, work.names)
             work.status.expiration_time = self._deadline(work)
@@ -284,7 +284,7 @@ class InstanceReconciler:
 
 def _ran(work: Work) -> bool:
     """Whether it may have containers though the ledger does not have it."""
-    return bool(work.instance.status.containers) or work.uid in work.services.findings.unbooked
+    return bool(work.instance.status.containers)
 
 
 def _begun(work: Work) -> datetime:

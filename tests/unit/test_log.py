@@ -11,7 +11,7 @@ from kopf._cogs.clients import api
 from kopf._cogs.clients.errors import APIError
 
 from controller.cluster.operator import operator_settings
-from controller.log import ENDS, KEPT, WHILE, Repeats, without_trace
+from controller.log import CLIENTS, ENDS, KEPT, WHILE, Repeats, without_trace
 
 
 def record(text: str, *args: Any, level: int = logging.WARNING, name: str = "x") -> Any:
@@ -56,6 +56,26 @@ def test_what_says_something_else_is_written_at_once() -> None:
     for text in ("a failed", "b failed", "a failed", "a failed: why"):
         log.say(text)
     assert log.lines == ["a failed", "b failed", "a failed: why"]
+
+
+def test_of_one_thing_three_causes_are_told_in_a_while() -> None:
+    log = Log()
+    for number in range(10):
+        log.say("Cannot renew %s: %s", "x", f"error {number}", name="controller.x")
+        log.say("Cannot renew %s: %s", "y", "away", name="controller.x")
+        log.say(f"Request failed: GET {number % 3}", name="kopf.x")
+    log.now += WHILE
+    log.say("Cannot renew %s: %s", "x", "error 9", name="controller.x")
+    assert log.lines == [
+        "Cannot renew x: error 0",
+        "Cannot renew y: away",
+        "Request failed: GET 0",
+        "Cannot renew x: error 1",
+        "Request failed: GET 1",
+        "Cannot renew x: error 2",
+        "Request failed: GET 2",
+        "Cannot renew x: error 9 (and 7 times since)",
+    ]
 
 
 def test_what_is_no_warning_is_always_written() -> None:
@@ -106,6 +126,23 @@ def test_what_asyncio_says_of_a_watch_that_was_told_of_is_left_out(
     made = record("Task exception was never retrieved", level=logging.ERROR, name="asyncio")
     made.exc_info = (type(error), error, None)
     assert without_trace(made) is written
+
+
+@pytest.mark.parametrize(("module", "traced"), [(f"{CLIENTS}.watching", False), ("x", True)])
+def test_an_event_that_is_none_leaves_no_trace_but_a_handlers_bug_does(
+    module: str, traced: bool
+) -> None:
+    """Kopf takes what is JSON for an event; our handlers are called from beneath its modules."""
+    made = record("Watcher has failed", level=logging.ERROR, name="kopf._core.reactor.running")
+    names = {"__name__": module}
+    exec(compile("def fail(event): return event['type']", module, "exec"), names)
+    outer = {"__name__": f"{CLIENTS}.api", "fail": names["fail"]}
+    try:
+        exec(compile("fail({})", "api", "exec"), outer)
+    except KeyError as error:
+        made.exc_info = (KeyError, error, error.__traceback__)
+    assert without_trace(made)
+    assert (made.exc_info is not None) is traced
 
 
 def test_a_watcher_whose_session_was_closed_under_it_leaves_no_trace() -> None:

@@ -259,6 +259,39 @@ async def test_a_row_that_goes_while_the_agent_runs_comes_back_by_the_next_look(
     assert node.engine.states == {"web": "running"}
 
 
+async def test_a_row_that_is_wrong_while_the_agent_runs_is_put_right_by_the_next_look(
+    node: World,
+) -> None:
+    runs(node, port=10003)
+    other = node.services.ledger.reserve(UID, [PORT], namespace="team", name="web", now=7)
+    assert other != {PORT: 10003}
+    assert await compared(node) == {UID}
+    reconciler, _ = served(node)
+    await reconciler.reconcile(KEY)
+    held = node.services.ledger.get(UID)
+    assert held is not None
+    assert (held.ports, held.created) == ({PORT: 10003}, 7)
+    assert (node.engine.states, node.engine.calls) == ({"web": "running"}, [])
+    assert await told(node) == [reasons.RESERVED_AGAIN]
+    assert node.services.findings.unbooked == set()
+
+
+async def test_what_runs_on_a_port_that_another_has_in_the_ledger_is_launched_afresh(
+    node: World,
+) -> None:
+    """Whom players would reach there cannot be told any more."""
+    book = node.services.ledger
+    held = book.reserve("other", ["x"], namespace="team", name="other", now=0)
+    runs(node, port=held["x"])
+    book.reserve(UID, [PORT], namespace="team", name="web", now=7)
+    await compared(node)
+    reconciler, _ = served(node)
+    await reconciler.reconcile(KEY)
+    assert (node.engine.states, book.get(UID)) == ({}, None)
+    assert book.usage().reserved == 1
+    assert ready(node)["reason"] == reasons.LAUNCH_CRASHED
+
+
 async def test_an_orphan_goes_by_its_own_reconcile_and_is_told_of_the_node(node: World) -> None:
     node.services.ledger.reserve(UID, ["x"], namespace="team", name="web", now=0)
     node.engine.states = {"web": "exited"}
