@@ -51,7 +51,9 @@ def configure(level: str) -> None:
 def without_trace(record: logging.LogRecord) -> bool:
     """Take the trace out of a line in which kopf says that its watch was cut; it tells nothing.
 
-    False for what asyncio says of the same when kopf's tasks are gone.
+    False for what asyncio says of the same when kopf's tasks are gone, and of the callback by which
+    kopf would end a request that is under way while it stops: it looks for a task where there is
+    none. The request's own task is cancelled all the same.
     """
     error = record.exc_info[1] if record.exc_info else None
     if error is None or not record.name.startswith((*WATCH, "asyncio")):

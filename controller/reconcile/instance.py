@@ -33,7 +33,7 @@ from controller.reconcile.launch import launch
 from controller.reconcile.probe import probe
 from controller.reconcile.pull import pull
 from controller.reconcile.queue import Key
-from controller.reconcile.recover import recover
+from controller.reconcile.recover import not_begun, recover
 from controller.reconcile.regain import regain
 from controller.reconcile.relaunch import relaunch
 from controller.reconcile.release import release, tidy
@@ -214,6 +214,8 @@ class InstanceReconciler:
         await self._note_deadline(work)
         if isinstance(result, Done):
             await finalize(work)
+        elif isinstance(result, Waiting):
+            await not_begun(work)
         services.seen[work.uid] = work.read["metadata"]["resourceVersion"]
         if not isinstance(result, Waiting):
             services.recent.forget(work.uid)  # what follows may tear down

@@ -15,7 +15,7 @@ from controller.api.template import published_ports, template_hash
 from controller.cluster.client import Object
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger, LedgerConflict
-from controller.reconcile import comparison, teardown
+from controller.reconcile import comparison, reading, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.services import Services
 from controller.runtime import containers, labels, networks
@@ -30,9 +30,9 @@ async def regain(services: Services, read: Object, before: Row | None) -> Row | 
 
     ``before`` is the one that there is, and the result when it is right, or cannot be put right:
     nothing of the instance runs that fits, or somebody else has its ports. Raises RuntimeFault,
-    LedgerError.
+    LedgerError, Unreadable.
     """
-    uid, instance = read["metadata"]["uid"], ChallengeInstance.model_validate(read)
+    uid, instance = read["metadata"]["uid"], reading.parse(ChallengeInstance, read)
     found = await teardown.existing(services, uid)
     if not found or comparison.is_booked(before, found, port_names(instance)):
         services.findings.unbooked.discard(uid)

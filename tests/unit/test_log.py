@@ -1,13 +1,16 @@
 """What an organiser reads in the log during an outage: each thing once, and no traces of kopf's."""
 
+import asyncio
 import json
 import logging
 from typing import Any
 
 import aiohttp
 import pytest
+from kopf._cogs.clients import api
 from kopf._cogs.clients.errors import APIError
 
+from controller.cluster.operator import operator_settings
 from controller.log import CLIENTS, ENDS, KEPT, WHILE, Repeats, without_trace
 
 
@@ -147,3 +150,38 @@ def test_a_watcher_whose_session_was_closed_under_it_leaves_no_trace() -> None:
     made.exc_info = (AssertionError, AssertionError(), None)
     assert without_trace(made)
     assert made.exc_info is None
+
+
+async def test_kopf_stops_in_the_middle_of_a_request_without_a_trace(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, stop = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def request(**_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def watch() -> None:
+        settings = operator_settings({})
+        async for _ in api.stream("", settings=settings, stopper=stop, logger=logging.getLogger()):
+            pass
+
+    monkeypatch.setattr(api, "request", request)
+    task = asyncio.create_task(watch())
+    await asked.wait()
+    stop.set_result(None)
+    await asyncio.wait([task], timeout=0)
+    task.cancel()
+    await asyncio.wait([task])
+    (said,) = [each for each in caplog.records if each.name == "asyncio"]
+    assert not without_trace(said)
+
+
+def test_any_other_assertion_keeps_its_trace() -> None:
+    made = record("Exception in callback", level=logging.ERROR, name="asyncio")
+    try:
+        raise AssertionError
+    except AssertionError as error:
+        made.exc_info = (AssertionError, error, error.__traceback__)
+    assert without_trace(made)
+    assert made.exc_info is not None
