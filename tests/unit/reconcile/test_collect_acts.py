@@ -348,3 +348,31 @@ async def test_no_network_goes_or_comes_before_the_ledger_knows_what_runs(node: 
     await release.tidy(node.services)
     assert node.engine.calls == ["DELETE networks/shared"]
     assert await preparing.prepare(node.services)
+
+
+async def test_what_the_last_removal_could_not_take_away_goes_with_the_next_comparison(
+    node: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spare networks and bridges, which are kept as long as the node has an instance."""
+    half_launched(node, web="running")
+    node.engine.networks = {
+        "shared": {labels.NETWORK_KIND: labels.KIND_SHARED},
+        "spare": {labels.NETWORK_KIND: labels.KIND_INSTANCE},
+    }
+    node.engine.subnets = {
+        "spare": str(next(node.services.own_networks.pool.subnets(new_prefix=27)))
+    }
+    await compared(node)
+    assert node.services.own_networks.spare == 1
+    node.engine.states.clear()
+    del node.cluster.objects[INSTANCES.path("web", "team")]
+    node.engine.network_refusal = "not now"
+    await release.release(node.services, UID)
+    await release.tidy(node.services)
+    assert "not now" in caplog.text
+    await compared(node)
+    assert node.engine.networks.keys() == {"shared", "spare"}, "it refuses still"
+    node.engine.network_refusal = ""
+    await compared(node)
+    assert node.engine.networks == {}
+    assert node.services.own_networks.spare == 0
