@@ -25,7 +25,7 @@ ENDS: Final = "kopf._core.reactor.orchestration"
 """Says that a watcher has ended, be it by its session closed under it; a bug in our handlers is
 told elsewhere."""
 ABANDONED: Final = ("Task was destroyed but it is pending!", "async_generator_athrow")
-"""What asyncio says of the tasks and the generators that kopf drops when an operator of its is ended
+"""What asyncio says of the tasks and generators that kopf drops when one of its operators is ended
 while it lists. The second is how asyncio closes such a generator; nothing is left of either."""
 EXPECTED: Final = (aiohttp.ClientError, OSError, json.JSONDecodeError, UnicodeDecodeError)
 """What a watch ends with when the way to the API server breaks; TimeoutError is an OSError."""
