@@ -1,6 +1,5 @@
 """Release: ports, subnet and row of a removed instance go back to the ledger."""
 
-import asyncio
 import logging
 
 from controller.ledger import Ledger
@@ -48,5 +47,5 @@ async def tidy(services: Services) -> None:
 async def collect(services: Services, *, keep: bool = True) -> None:
     """Look for networks of instances that are gone; raises RuntimeFault, LedgerError."""
     own = services.own_networks
-    known = await asyncio.to_thread(owners, services.ledger, own.pool)
+    known = await services.book(owners, own.pool)
     await own.collect(known, keep=keep)
