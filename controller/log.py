@@ -31,6 +31,9 @@ WATCH: Final = ("kopf._cogs", "kopf._core")
 ENDS: Final = "kopf._core.reactor.orchestration"
 """Says that a watcher has ended, be it by its session closed under it; a bug in our handlers is
 told elsewhere."""
+ABANDONED: Final = ("Task was destroyed but it is pending!", "async_generator_athrow")
+"""What asyncio says of the tasks and generators that kopf drops when one of its operators is ended
+while it lists. The second is how asyncio closes such a generator; nothing is left of either."""
 EXPECTED: Final = (aiohttp.ClientError, OSError, json.JSONDecodeError, UnicodeDecodeError)
 """What a watch ends with when the way to the API server breaks; TimeoutError is an OSError."""
 CLIENTS: Final = "kopf._cogs.clients"
@@ -51,8 +54,12 @@ def configure(level: str) -> None:
 def without_trace(record: logging.LogRecord) -> bool:
     """Take the trace out of a line in which kopf says that its watch was cut; it tells nothing.
 
-    False for what asyncio says of the same when kopf's tasks are gone.
+    False for what asyncio says of the same when kopf's tasks are gone, and of the callback by which
+    kopf would end a request that is under way while it stops: it looks for a task where there is
+    none. The request's own task is cancelled all the same.
     """
+    if record.name == "asyncio" and _is_abandoned(record):
+        return False
     error = record.exc_info[1] if record.exc_info else None
     if error is None or not record.name.startswith((*WATCH, "asyncio")):
         return True
@@ -80,6 +87,15 @@ class _Told:
     """Why, and when that was written."""
     left_out: int = 0
     """Lines since."""
+
+
+def _is_abandoned(record: logging.LogRecord) -> bool:
+    """Whether asyncio tells of something that kopf has left behind."""
+    text = record.getMessage()
+    destroyed, closed = ABANDONED
+    if record.exc_info is None:
+        return text.startswith(destroyed) and "/kopf/" in text
+    return closed in text and isinstance(record.exc_info[1], RuntimeError)
 
 
 class Repeats:

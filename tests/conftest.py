@@ -1,5 +1,6 @@
 """Settings of all tests; how their modules are shared out, and how a run is interrupted."""
 
+import gc
 import signal
 from collections import Counter
 from types import FrameType
@@ -42,6 +43,12 @@ def share(tests: Counter[str], number: int, parts: int) -> set[str]:
 
 def _module(item: pytest.Item) -> str:
     return item.nodeid.partition("::")[0]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the garbage collector pass over all that was imported: it is there to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -24,6 +24,11 @@ logger = logging.getLogger(__name__)
 
 RETRY = 2.0
 """Seconds between two looks for an engine that is away."""
+ATTEMPTS = 3
+"""Tries before it is said to be away: one answer that fails says nothing, and it would be written
+into the status of each instance."""
+PAUSE = 1.0
+"""Seconds between two of them."""
 _BESIDE = ("start", "kill", "stop", "rename")
 """What says nothing of a container's state that a reconcile, or the end that follows, does not."""
 PING_PERIOD = 10.0
@@ -84,9 +89,22 @@ class EngineMonitor:
             self._lock.release()
 
     async def _connect(self) -> None:
-        """Reach the engine (3 pings, a second apart) and make sure that it is the right one."""
+        """Reach the engine, and make sure that it is the right one; 3 tries, a second apart.
+
+        One that does not even answer a ping is given up at the third.
+        """
+        for _ in range(ATTEMPTS - 1):
+            await self._services.engine.wait(attempts=ATTEMPTS, interval=PAUSE)
+            try:
+                return await self._recognise()
+            except (RuntimeFault, LedgerUnavailable) as error:
+                logger.warning("Cannot tell what the Docker engine is, trying again: %s", error)
+            await asyncio.sleep(PAUSE)
+        return await self._recognise()
+
+    async def _recognise(self) -> None:
+        """Ask the engine what it is, take its lock, and have it secured."""
         engine = self._services.engine
-        await engine.wait(attempts=3, interval=1.0)
         info = await engine.identity()
         if self._lock is None:
             lock = engine_lock(self._services.settings.installation, info.id)

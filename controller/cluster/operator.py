@@ -89,10 +89,10 @@ async def serve(
     kopf.on.login(registry=registry)(sessions.login)
     while True:
         await _served(name, cluster)
-        stop = asyncio.Event()
+        stop, settings = asyncio.Event(), operator_settings(selectors or {})
         tasks = await kopf.spawn_tasks(
             registry=registry,
-            settings=operator_settings(selectors or {}),
+            settings=settings,
             standalone=True,
             stop_flag=stop,
             clusterwide=not namespaces,
@@ -112,6 +112,7 @@ async def serve(
             turned.cancel()
             stop.set()
             await _end(tasks)
+            await _end_strays(settings)
             await sessions.close()
         await asyncio.sleep(RESTART_DELAY)
 
@@ -159,6 +160,24 @@ async def _end(tasks: Any) -> None:
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _end_strays(settings: kopf.OperatorSettings) -> None:
+    """End what an operator that was cancelled leaves behind: it would ask through closed sessions.
+
+    Kopf's first look at what the API server has (kopf/_cogs/clients/scanning.py) goes on in tasks
+    of its own that nobody ends. They are told apart by their operator's settings.
+    """
+    while strays := [task for task in asyncio.all_tasks() if _settings_of(task) is settings]:
+        for task in strays:
+            task.cancel()
+        await asyncio.wait(strays)
+
+
+def _settings_of(task: asyncio.Task[Any]) -> object:
+    """What the task's coroutine was given as its settings, if it was."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return None if frame is None else frame.f_locals.get("settings")
 
 
 class _Sessions:

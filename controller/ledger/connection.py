@@ -19,6 +19,7 @@ from controller.ledger.errors import (
     REBUILT,
     SQL_ERRORS,
     LedgerCorrupt,
+    LedgerLost,
     LedgerUnavailable,
     translate,
 )
@@ -143,8 +144,9 @@ class Connection:
     def put_back(self) -> Path | None:
         """Write what the connection has to the path, when `look` says that its file is away.
 
-        Returns where what lay there instead was moved to. Raises LedgerUnavailable, and
-        LedgerCorrupt when the connection has nothing to believe in any more.
+        Returns where what lay there instead was moved to. Raises LedgerUnavailable, LedgerCorrupt
+        when the connection has nothing to believe in any more, and LedgerLost when the file is
+        there again and cannot be opened: then this connection is closed.
         """
         with self._lock:
             if self._db is None or self._damage:
@@ -158,7 +160,13 @@ class Connection:
                     self.path, f"it cannot be put back ({error})", "check its folder"
                 ) from error
             self._close()
-            self._db = self._connect()
+            try:
+                self._db = self._connect()
+            except (*SQL_ERRORS, OSError) as error:
+                # The file is whole; this connection is closed, and would seem so for ever.
+                raise LedgerLost(
+                    f"ledger {self.path}: put back, but not opened: {error}"
+                ) from error
             self._beside = ""
             return aside
 

@@ -102,7 +102,7 @@ class LedgerCorrupt(LedgerUnavailable):
 
 
 class LedgerLost(LedgerError):
-    """Nothing in the open ledger is to be believed any more; it was closed, its file set aside."""
+    """The open ledger is closed, and is to be opened anew: its file was set aside or put back."""
 
     reason = "LedgerLost"
 

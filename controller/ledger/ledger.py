@@ -237,7 +237,7 @@ class Ledger(SlotDoor, SubnetDoor):
         """Write the ledger to its path again when its file is away: nothing of it is lost.
 
         Returns where the file was moved to that lay there instead. Raises LedgerCorrupt when there
-        is nothing left to write.
+        is nothing left to write, and LedgerLost when it was written and this one cannot be used.
         """
         return self._connection.put_back()
 

@@ -60,6 +60,19 @@ class Census:
         await self._tell_of_end()
         return None
 
+    async def present(self, uid: str) -> None:
+        """The API server has it, and it is not being deleted; raises LedgerError.
+
+        One that was held is so no more after a restart either: if it vanishes again, among many,
+        then it is held as long as they are.
+        """
+        if self._services.hold.present(uid):
+            await self._note()
+
+    async def _note(self) -> None:
+        services = self._services
+        await services.book(Ledger.set_meta, hold.META, services.hold.dump())
+
     async def _count(self) -> None:
         """Find out who is missing, and decide on all of them."""
         services = self._services
@@ -69,7 +82,7 @@ class Census:
         missing = await self._missing(key for key in suspects if key.uid not in listed)
         await services.home.confirm()
         anew = services.hold.judge(missing, known.keys())
-        await services.book(Ledger.set_meta, hold.META, services.hold.dump())
+        await self._note()
         if anew:
             await self._tell(
                 "Warning",

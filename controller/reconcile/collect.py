@@ -6,7 +6,6 @@ touches what bears no label of ours, nor another node's or another installation'
 labels of this node and installation.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Set
 
@@ -108,7 +107,7 @@ async def networks(services: Services, *, used: Set[str] = frozenset()) -> list[
     One that a container is on goes after it. Raises RuntimeFault, LedgerError.
     """
     own = services.own_networks
-    known = await asyncio.to_thread(owners, services.ledger, own.pool)
+    known = await services.book(owners, own.pool)
     return await own.collect(known, used=used)
 
 

@@ -124,12 +124,14 @@ class Hold:
             del self._deleting[old]
         self._deleting.setdefault(uid, now)
 
-    def present(self, uid: str) -> None:
-        """The API server has it, and it is not being deleted."""
+    def present(self, uid: str) -> bool:
+        """The API server has it, and it is not being deleted; whether what `dump` says changes."""
         self._deleting.pop(uid, None)
         orphan = self._orphans.pop(uid, None)
-        if orphan is not None and orphan.held:
-            self.changed()
+        if orphan is None or not orphan.held:
+            return False
+        self.changed()
+        return True
 
     def gone(self, uid: str) -> None:
         """Nothing of it is left here."""

@@ -13,7 +13,7 @@ ends even while the API server cannot be asked.
 
 import math
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from controller.api import conditions, reasons
@@ -115,9 +115,12 @@ class InstanceReconciler:
         if read is None:
             return await self._vanished(key, row)
         is_deleting = read["metadata"].get("deletionTimestamp")
-        (services.hold.deleting if is_deleting else services.hold.present)(key.uid)
+        if is_deleting:
+            services.hold.deleting(key.uid)
+        else:
+            await self._census.present(key.uid)
         node = (read.get("status") or {}).get("nodeName")
-        unplaced = not node and row is not None
+        unplaced = not node and (row is not None or await self._has_containers(key.uid))
         if node != services.settings.node_name and not unplaced:
             return await self._clear(key, None, None)
         services.findings.orphans.pop(key.uid, None)
@@ -152,9 +155,15 @@ class InstanceReconciler:
             await services.home.confirm()
             return None
         if read["metadata"]["uid"] != key.uid:
+            await services.home.confirm()
             return None
         services.recent.note(read)
         return read
+
+    async def _has_containers(self, uid: str) -> bool:
+        """Whether the engine has any of it, as far as it can be asked."""
+        services = self._services
+        return not services.engine_problem and bool(await teardown.existing(services, uid))
 
     async def _vanished(self, key: Key, row: Row | None) -> float | None:
         """Take away what the API server does not know, unless it is held: see `hold`."""
@@ -188,7 +197,7 @@ class InstanceReconciler:
 
     async def _advance(self, work: Work) -> float | None:
         services = self._services
-        work.status.start_time = work.status.start_time or _begun(work)
+        work.status.start_time = work.status.start_time or work.begun
         result: Result = DONE
         try:
             services.check_engine()
@@ -285,13 +294,6 @@ class InstanceReconciler:
 def _ran(work: Work) -> bool:
     """Whether it may have containers though the ledger does not have it."""
     return bool(work.instance.status.containers)
-
-
-def _begun(work: Work) -> datetime:
-    """When the node began with it, told or not."""
-    if work.row is None:
-        return work.now
-    return datetime.fromtimestamp(work.row.created // 1000, UTC)
 
 
 def _grace(read: Object) -> float:

@@ -1,6 +1,5 @@
 """Release: ports, subnet and row of a removed instance go back to the ledger."""
 
-import asyncio
 import logging
 
 from controller.ledger import Ledger
@@ -29,7 +28,7 @@ async def release(services: Services, uid: str) -> Result:
 
 
 async def tidy(services: Services) -> None:
-    """Remove all networks when the node has no instance left; next time, if it fails.
+    """Remove all networks when the node has no instance left; at the next comparison, if it fails.
 
     But for spare ones where the operator wants some to be there before the first instance is.
     """
@@ -48,5 +47,5 @@ async def tidy(services: Services) -> None:
 async def collect(services: Services, *, keep: bool = True) -> None:
     """Look for networks of instances that are gone; raises RuntimeFault, LedgerError."""
     own = services.own_networks
-    known = await asyncio.to_thread(owners, services.ledger, own.pool)
+    known = await services.book(owners, own.pool)
     await own.collect(known, keep=keep)

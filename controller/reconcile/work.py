@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from controller.api import conditions, reasons
 from controller.api.challenge import TemplateSpec
@@ -55,6 +55,13 @@ class Work:
         if self.status.template is None:
             raise RuntimeError(f"{self.instance.key} has no resolved template after Admit")
         return self.status.template
+
+    @property
+    def begun(self) -> datetime:
+        """When the node began with it, told or not."""
+        if self.row is None:
+            return self.now
+        return datetime.fromtimestamp(self.row.created // 1000, UTC)
 
     @property
     def owner(self) -> Owner:

@@ -7,14 +7,13 @@ file before it is made, and programs can be told by the bed's folder in their co
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from hack.bed import accounts, cluster, network
 from hack.bed.cache import locked
-from hack.bed.controllers import PROGRAM, is_serving, spawn_controller
+from hack.bed.controllers import PROGRAM, spawn_controller, wait_until_serving
 from hack.bed.controlplane import ControlPlane, ControlPlaneState
 from hack.bed.engine import Engine, EngineState, foreign_engine, own_engine
 from hack.bed.errors import BedError
@@ -257,14 +256,8 @@ class Bed:
 
         Raises BedError with its last log lines when it ends, or takes longer than `timeout` s.
         """
-        process = self.state.controllers[name]
         node = None if number is None else self.node(number).name
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline and process.alive():
-            if is_serving(self.kubectl, node, since=process.begin):
-                return
-            process.wait(0.2)
-        raise BedError(f"{name} does not come up; its last lines:\n{process.log_tail()}")
+        wait_until_serving(self.kubectl, node, self.state.controllers[name], name, timeout)
 
     def stop_controller(self, name: str = "controller", *, timeout: float = 20.0) -> None:
         """Ask a controller to end, and kill it when it has not after `timeout` seconds."""

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from hack.bed.cache import REPOSITORY
 from hack.bed.cluster import NAMESPACE
+from hack.bed.errors import BedError
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.packages import PATH
 from hack.bed.processes import Process, spawn
@@ -53,7 +55,22 @@ def spawn_controller(
     )
 
 
-def is_serving(kubectl: Kubectl, node: str | None, *, since: datetime) -> bool:
+def wait_until_serving(
+    kubectl: Kubectl, node: str | None, process: Process, name: str, timeout: float
+) -> None:
+    """Wait until the process serves the node, or acts as the manager (None).
+
+    Raises BedError with its last log lines when it ends, or takes longer than `timeout` s.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and process.alive():
+        if _is_serving(kubectl, node, since=process.begin):
+            return
+        process.wait(0.2)
+    raise BedError(f"{name} does not come up; its last lines:\n{process.log_tail()}")
+
+
+def _is_serving(kubectl: Kubectl, node: str | None, *, since: datetime) -> bool:
     """Whether a node is Ready and its agent lives, or, without a node, whether a manager acts.
 
     Its Lease must have been renewed after `since`: what an agent that has ended had written does

@@ -124,9 +124,14 @@ def _rules(namespace: str | None) -> tuple[frozenset[int], frozenset[str]]:
     """The ports that Docker leads to containers, and the bridges that any rule names."""
     if namespace is None and os.geteuid() != 0:
         return frozenset(), frozenset()
-    enter = ["nsenter", f"--net=/run/netns/{namespace}", "--"] if namespace else []
-    text = "".join(run(*enter, f"{name}-save").stdout for name in ("iptables", "ip6tables"))
+    text = "".join(run_beside(namespace, f"{name}-save") for name in ("iptables", "ip6tables"))
     return doors(text), named_bridges(text)
+
+
+def run_beside(namespace: str | None, *words: str) -> str:
+    """What a command prints in an engine's network namespace; None: this machine's own."""
+    enter = ["nsenter", f"--net=/run/netns/{namespace}", "--"] if namespace else []
+    return run(*enter, *words).stdout
 
 
 def doors(rules: str) -> frozenset[int]:

@@ -96,6 +96,11 @@ class Process(BaseModel):
         threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
         return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used so far, in seconds."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
+
     def wait(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds for the end of the process; true when it has ended."""
         ended = True

@@ -115,13 +115,13 @@ _PENDING = "challenge_instances_pending"
 async def _placement(cluster: Cluster, manager: Manager, instances: int) -> tuple[float, float]:
     """Placements a second, from the first to the last, and CPU seconds of the manager for each."""
     await _has_node(cluster, simulated.instance_name(0))
-    begun, cpu = time.perf_counter(), programs.cpu_seconds(manager.process)
+    begun, cpu = time.perf_counter(), manager.process.cpu_seconds()
     while left := await manager.pending():
         await asyncio.sleep(0.5 if left > instances / 20 else 0.05)
         if time.perf_counter() - begun > TIMEOUT:
             raise TimeoutError(f"{left} instances still wait for a node")
     taken = time.perf_counter() - begun
-    used = programs.cpu_seconds(manager.process) - cpu
+    used = manager.process.cpu_seconds() - cpu
     without = [
         body["metadata"]["name"]
         async for body in cluster.list(INSTANCES, field_selector="status.nodeName=")

@@ -1,6 +1,5 @@
 """Programs of ours that a benchmark starts without an engine, and what they have used so far."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,12 +30,6 @@ def start(bed: Bed, name: str, *command: str, env: Mapping[str, str] | None = No
         },
         dies_with_parent=True,
     )
-
-
-def cpu_seconds(process: Process) -> float:
-    """CPU time that a process has used so far, in seconds."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(process: Process) -> tuple[float, float]:

@@ -5,6 +5,7 @@ Must not know any field by name: the schema says what the bounds are, a full man
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from controller.api.crd import KINDS, definition
@@ -30,6 +31,7 @@ class Breach:
         return f"{self.path} {self.bound}"
 
 
+@cache
 def schema_of(kind: str) -> Schema:
     """Return the OpenAPI schema of a kind."""
     found = next(entry for entry in KINDS if kind == entry.model.KIND)

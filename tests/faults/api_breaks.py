@@ -8,7 +8,7 @@ from typing import Final
 from hack.bed.running import RunningController
 from tests.faults import api_faults as faults
 from tests.faults.api_proxy import ApiProxy, Fault
-from tests.faults.churn import Churn, cpu_seconds
+from tests.faults.churn import Churn
 from tests.integration.world import until
 
 OURS: Final = "(challenge.*|leases|events)"
@@ -92,7 +92,7 @@ def break_and_mend(
     """
     how = BREAKS[name]
     logged = {each.name: len(each.logs()) for each in controllers}
-    used = sum(cpu_seconds(each.process.pid) for each in controllers)
+    used = sum(each.process.cpu_seconds() for each in controllers)
     with proxy.broken(how.fault, how.verbs, how.resources, chance=how.chance) as rule:
         begun = time.monotonic()
         proxy.cut_watches()
@@ -100,7 +100,7 @@ def break_and_mend(
         until(lambda: time.monotonic() - begun > how.seconds and rule.struck > 0)
         took = time.monotonic() - begun
         requests = len(proxy.made(since=begun))
-    used = sum(cpu_seconds(each.process.pid) for each in controllers) - used
+    used = sum(each.process.cpu_seconds() for each in controllers) - used
     said = [each.logs()[logged[each.name] :] for each in controllers]
     mended = time.monotonic()
     churn.settle()

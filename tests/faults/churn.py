@@ -5,7 +5,6 @@ answers for itself, was launched once, and nothing else is there.
 """
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from itertools import count
@@ -109,13 +108,6 @@ class Churn:
     def _ids(self, name: str) -> list[str]:
         marks = [(c["Labels"][labels.INSTANCE_NAME], c["Id"]) for c in self.world.containers()]
         return [found for owner, found in marks if owner == name]
-
-
-def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process has used so far."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
 
 
 def _is(found: Object, kind: str) -> bool:

@@ -4,7 +4,6 @@ Responsible for one look at everything that the product makes: objects, containe
 volumes, folders, firewall rules, ports, rows. It changes nothing.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from hack.bed.bed import Bed
 from hack.bed.engine import docker_client
 from hack.bed.errors import BedError
 from hack.bed.instances import Endpoint, ask
-from hack.bed.processes import run
+from hack.bed.inventory import doors, run_beside
 from tests.faults.users import Object, User
 
 FLAG: Final = "identity/front/flag"
 """Where the flag is in an instance's folder."""
-_DNAT: Final = re.compile(r"^-A DOCKER .*--dport (\d+) .*-j DNAT")
 
 
 @dataclass(frozen=True)
@@ -137,13 +135,10 @@ class Place:
 
     def _forwarded(self) -> set[int]:
         """The host ports that the engine forwards to containers, as the kernel has them."""
-        lines = self._on_the_node("iptables-save", "-t", "nat").splitlines()
-        return {int(found[1]) for line in lines if (found := _DNAT.match(line))}
+        return set(doors(self._on_the_node("iptables-save", "-t", "nat")))
 
     def _on_the_node(self, *words: str) -> str:
-        namespace = self.bed.node().engine.namespace
-        enter = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
-        return run(*enter, *words).stdout
+        return run_beside(self.bed.node().engine.namespace, *words)
 
 
 def _inspected(inspect: Callable[[str], Object], listed: list[Object]) -> list[Object]:

@@ -185,3 +185,25 @@ def test_any_other_assertion_keeps_its_trace() -> None:
         made.exc_info = (AssertionError, error, error.__traceback__)
     assert without_trace(made)
     assert made.exc_info is not None
+
+
+ATHROW = "Task exception was never retrieved\nfuture: <Task coro=<<async_generator_athrow …>()>>"
+PENDING = "Task was destroyed but it is pending!\ntask: <Task coro=<wait() running at {}/x.py:1>>"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "written"),
+    [
+        (ATHROW, RuntimeError("aclose(): asynchronous generator is already running"), False),
+        (ATHROW, KeyError(), True),
+        ("Task exception was never retrieved", RuntimeError(), True),
+        (PENDING.format("/lib/kopf/_cogs"), None, False),
+        (PENDING.format("/lib/controller"), None, True),
+    ],
+)
+def test_what_an_ended_operator_of_kopfs_leaves_to_asyncio_is_left_out(
+    text: str, error: Exception | None, written: bool
+) -> None:
+    made = record(text, level=logging.ERROR, name="asyncio")
+    made.exc_info = (type(error), error, None) if error else None
+    assert without_trace(made) is written

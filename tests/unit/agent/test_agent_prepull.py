@@ -1,8 +1,6 @@
 """Images pulled ahead: those of every Challenge that asks for it, and failures that are told."""
 
 import asyncio
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from controller.reconcile.queue import Backoff
 from controller.runtime.engine import Engine
 from controller.settings import load
 from tests.unit.reconcile.world import NoJitter, World, template, world
-from tests.unit.runtime.fake_engine import FakeEngine, Request
+from tests.unit.runtime.fake_engine import FakeEngine, Request, listening
 
 
 class Events:
@@ -75,13 +73,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeEngine]:
-    folder = Path(tempfile.mkdtemp(prefix="cc-"))
-    made = FakeEngine(folder / "docker.sock")
-    await made.start()
-    yield made
-    made.held.set()
-    await made.stop()
-    shutil.rmtree(folder)
+    async with listening() as made:
+        yield made
 
 
 @pytest.fixture

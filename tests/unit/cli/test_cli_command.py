@@ -1,7 +1,8 @@
 """The command: what it prints and how it ends, for people and for whatever restarts it."""
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ from controller.agent.lock import AlreadyRunning
 from controller.cluster.errors import ApiUnavailable
 from controller.cluster.lease import HeldElsewhere
 from controller.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """The command sets up the log of its process: here that is the one of all tests."""
+    root, own = logging.getLogger(), logging.getLogger("controller")
+    filters = {handler: list(handler.filters) for handler in root.handlers}
+    levels = {logger: logger.level for logger in (root, own)}
+    yield
+    for handler, before in filters.items():
+        handler.filters[:] = before
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 def invoke(*arguments: str, **environment: str) -> Result:
@@ -72,7 +86,8 @@ def test_a_flags_value_reaches_the_settings_and_so_does_the_role(
 def test_crds_are_printed_as_kubectl_takes_them() -> None:
     result = invoke("crds")
     assert result.exit_code == 0
-    kinds = [crd["spec"]["names"]["kind"] for crd in yaml.safe_load_all(result.stdout)]
+    crds = yaml.load_all(result.stdout, Loader=yaml.CSafeLoader)
+    kinds = [crd["spec"]["names"]["kind"] for crd in crds]
     assert sorted(kinds) == [
         "Challenge",
         "ChallengeInstance",

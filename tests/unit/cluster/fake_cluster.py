@@ -7,6 +7,7 @@ schema, no defaults and no finalizers.
 
 import asyncio
 import copy
+from collections import UserDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,11 +19,31 @@ Fault = Callable[[str, str], Awaitable[None]]
 """Called with method and path before a request; what it raises is the answer."""
 
 
+class Objects(UserDict[str, Object]):
+    """The objects by path; ``changed`` is set at the next change of them, and another one then."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        super().__init__()
+
+    def __setitem__(self, path: str, body: Object) -> None:
+        super().__setitem__(path, body)
+        self._tell()
+
+    def __delitem__(self, path: str) -> None:
+        super().__delitem__(path)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
 class FakeCluster(Cluster):
     """The real client's methods over a dictionary instead of a connection."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, Object] = {}
+        self.objects = Objects()
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[Object | None] = []
         self.queries: list[dict[str, str]] = []

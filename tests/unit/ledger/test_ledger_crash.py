@@ -146,6 +146,6 @@ def sweep_apart(folder: Path, *, wal: bool, step: int) -> int:
         return pool.submit(sweep, folder, wal, first, step).result()
 
 
-@pytest.mark.parametrize(("wal", "step"), [(True, 5), (False, 8)])
+@pytest.mark.parametrize(("wal", "step"), [(True, 12), (False, 16)])
 def test_killed_at_many_statements(tmp_path: Path, wal: bool, step: int) -> None:
     assert sweep_apart(tmp_path, wal=wal, step=step) > 100

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.ledger import Ledger, PortsExhausted, PortTotals, Totals
@@ -99,6 +99,7 @@ def test_the_totals_count_each_port_once(path: Path) -> None:
         assert found.ports.free == ledger.usage().free == 16 - aside
 
 
+@settings(max_examples=30)
 @given(
     st.lists(
         st.one_of(

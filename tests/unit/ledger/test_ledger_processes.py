@@ -9,7 +9,8 @@ import pytest
 
 from controller.ledger import Ledger, PortsExhausted
 
-PROCESSES, THREADS = 8, 50
+PROCESSES, THREADS = 3, 12
+"""A small share: `hack/test faults` takes more of both."""
 
 
 def test_fifty_workers_reserve_at_once(path: Path) -> None:
@@ -26,10 +27,10 @@ def test_fifty_workers_reserve_at_once(path: Path) -> None:
         assert ledger.check() == []
 
 
-def run_process(path: Path, process: int) -> dict[str, int]:
+def run_process(path: Path, process: int, threads: int) -> dict[str, int]:
     """One process: its threads reserve, confirm, finalize, and half of them release and again."""
     with Ledger.open(path, None) as ledger:
-        start = threading.Barrier(THREADS)
+        start = threading.Barrier(threads)
 
         def work(thread: int) -> tuple[str, int]:
             uid = f"u{process}-{thread}"
@@ -41,17 +42,23 @@ def run_process(path: Path, process: int) -> dict[str, int]:
             assert ledger.finalize([uid], now=4) == {uid}
             return uid, port
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            return dict(pool.map(work, range(THREADS)))
+        with ThreadPoolExecutor(threads) as pool:
+            return dict(pool.map(work, range(threads)))
 
 
 def test_processes_share_the_file_down_to_its_last_port(path: Path) -> None:
-    demand = PROCESSES * THREADS
+    share(path, PROCESSES, THREADS)
+
+
+def share(path: Path, processes: int, threads: int) -> None:
+    """Have processes with so many threads each take all ports of a file."""
+    demand = processes * threads
     with Ledger.open(path, range(10000, 10000 + demand)) as ledger:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["controller.ledger"])
-        with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
-            results = list(pool.map(run_process, [path] * PROCESSES, range(PROCESSES)))
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            each = ([path] * processes, range(processes), [threads] * processes)
+            results = list(pool.map(run_process, *each))
         held = {uid: port for result in results for uid, port in result.items()}
         assert sorted(held.values()) == list(range(10000, 10000 + demand))
         assert {row.uid: row.ports["p"] for row in ledger.instances()} == held
@@ -68,5 +75,5 @@ def open_and_count(path: Path) -> int:
 
 def test_processes_may_create_the_file_at_once(path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(4, mp_context=context) as pool:
-        assert list(pool.map(open_and_count, [path] * 8)) == [50] * 8
+    with ProcessPoolExecutor(3, mp_context=context) as pool:
+        assert list(pool.map(open_and_count, [path] * 6)) == [50] * 6

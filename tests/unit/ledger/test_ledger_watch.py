@@ -1,13 +1,22 @@
 """A file that is taken away, or written over, under an agent that has it open."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from controller.ledger import Ledger, LedgerCorrupt, LedgerReader, LedgerUnavailable, Loss
+from controller.ledger import (
+    Ledger,
+    LedgerCorrupt,
+    LedgerLost,
+    LedgerReader,
+    LedgerUnavailable,
+    Loss,
+    connection,
+)
 from controller.ledger_cli import ledger as command
 
 PORTS = "10000-10099"
@@ -77,6 +86,21 @@ def test_what_was_taken_away_is_put_back_with_all_that_it_had(
     with LedgerReader.open_read_only(path) as others:
         assert others.uids() == {"old", "new", "more"}
         assert others.check() == []
+
+
+def test_one_that_cannot_be_opened_when_it_was_put_back_is_whole_and_to_be_opened_anew(
+    agents: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    remove(path)
+    monkeypatch.setattr(connection, "connect", refuse)
+    with pytest.raises(LedgerLost, match="put back, but not opened"):
+        agents.put_back()
+    monkeypatch.undo()
+    with Ledger.open(path, PORTS) as after:
+        assert after.uids() == {"old", "new"}
 
 
 def test_the_log_of_a_fresh_file_is_missed_as_well(path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.api.instance import ChallengeInstance
@@ -25,9 +25,10 @@ POOL_NAMES = st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?\Z")
 SEEDS = st.from_regex(r"\A[A-Za-z0-9._-]{1,64}\Z")
 
 
+@settings(max_examples=40)
 @given(POOL_NAMES, SEEDS)
 def test_a_name_is_one_label_of_a_dns_name(name: str, seed: str) -> None:
-    last = list(islice(pool_instance.names(pool(name), seed, "0123abcd"), 10_000))[-1]
+    last = list(islice(pool_instance.names(pool(name), seed, "0123abcd"), 1_001))[-1]
     assert len(last) <= 63
     assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", last)
     assert pool_instance.revision_of(last) == "0123abcd"

@@ -5,6 +5,7 @@ letters are not ready. A plan is `seed+n` for creates and the letters that are d
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.unit.reconcile.world import NOON
 CORDONS = Cordons(frozenset({"sick", "cordoned"}), frozenset({"sick"}))
 
 
+@cache
 def challenge(image: str = "img:1") -> Challenge:
     return Challenge.model_validate(challenge_body(image=image))
 
@@ -212,7 +214,7 @@ def ready(lines: list[Line]) -> list[int]:
     return [line.ready for line in lines]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     lines=st.lists(LETTERS, min_size=1, max_size=4),
     replicas=st.integers(0, 4),

@@ -175,7 +175,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(STEPS, max_size=40), st.integers(1, 2))
 def test_no_order_of_events_passes_the_quota(steps: list[tuple[str, int]], limit: int) -> None:
     """Nor gives two instances the same port: counted from the objects, not from our accounts."""

@@ -1,7 +1,5 @@
 """A node for each test: a ledger of ten ports, an engine's stand-in, an API server's."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 from controller.ledger import Ledger
 from controller.runtime.engine import Engine
 from tests.unit.reconcile.world import World, world
-from tests.unit.runtime.fake_engine import FakeEngine
+from tests.unit.runtime.fake_engine import FakeEngine, listening
 
 
 @pytest.fixture
@@ -22,13 +20,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeEngine]:
-    folder = Path(tempfile.mkdtemp(prefix="cc-"))  # a socket's path has 107 characters at most
-    made = FakeEngine(folder / "docker.sock")
-    await made.start()
-    yield made
-    made.held.set()
-    await made.stop()
-    shutil.rmtree(folder)
+    async with listening() as made:
+        yield made
 
 
 @pytest.fixture

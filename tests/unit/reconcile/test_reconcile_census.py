@@ -206,11 +206,35 @@ async def test_one_that_comes_back_is_served_on(node: World) -> None:
     assert scene.hold.keeps(UID)
 
 
+async def test_one_that_has_come_back_is_not_held_by_the_next_agent(node: World) -> None:
+    """Or it would count as one whose time was over long ago, when it vanishes again."""
+    scene = Node(node, others=6)
+    await scene.look()
+    scene.put(0)
+    node.services.engine_problem = "away"  # all that it has to say then is that
+    await scene.look("u0")
+    kept = scene.ledger.get_meta(META) or ""
+    assert UID in kept
+    assert "u0" not in kept
+
+
 async def test_another_cluster_proves_nothing_of_one_that_was_being_deleted_either(
     node: World,
 ) -> None:
     scene = Node(node, others=0)
     scene.hold.deleting(UID)
+    node.cluster.objects["/api/v1/namespaces/kube-system"]["metadata"]["uid"] = "other"
+    with pytest.raises(ApiUnavailable, match="another cluster"):
+        await scene.look()
+    assert node.engine.states == {"web": "running"}
+
+
+async def test_one_of_the_same_name_in_another_cluster_proves_nothing(node: World) -> None:
+    """Though it had been missing before, and was to go."""
+    scene = Node(node, others=0)
+    scene.hold.judge([KEY], {UID})
+    twin = {"metadata": {"name": "web", "namespace": "team", "uid": "twin"}, "spec": {}}
+    node.cluster.put(INSTANCES, twin)
     node.cluster.objects["/api/v1/namespaces/kube-system"]["metadata"]["uid"] = "other"
     with pytest.raises(ApiUnavailable, match="another cluster"):
         await scene.look()

@@ -107,14 +107,17 @@ async def test_an_instance_that_was_moved_is_cleared_away_and_its_finalizer_left
     assert left == ["challenge-controller.io/agent"]
 
 
-async def test_a_status_without_a_node_proves_nothing(node: World) -> None:
-    """A backup restored without statuses does not empty a node."""
+@pytest.mark.parametrize("booked", [True, False])
+async def test_a_status_without_a_node_proves_nothing(node: World, booked: bool) -> None:
+    """A backup restored without statuses does not empty a node, though its ledger be lost too."""
     running(node)
+    if not booked:
+        node.services.ledger.release(UID, now=2)
     served, forgotten = reconciler(node)
     placed(node, None)
     assert await served.reconcile(KEY) == UNPLACED_RETRY, "nobody tells of its placement elsewhere"
     assert node.engine.states == {"web": "running"}
-    assert node.services.ledger.get(UID) is not None
+    assert (node.services.ledger.get(UID) is not None) == booked
     assert forgotten == []
 
 

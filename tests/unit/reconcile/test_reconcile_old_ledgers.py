@@ -2,7 +2,8 @@
 
 Random lives of instances with crashes between their steps, copies of the ledger taken and put back,
 and files lost or spoiled; after each the start compares the ledger with what runs. LEDGER_SEED
-repeats a run, LEDGER_EXAMPLES (default 5) makes it longer; 40 steps an example.
+repeats a run, LEDGER_EXAMPLES (default 2) makes it longer; 40 steps an example. `hack/test faults`
+takes many more.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from controller.reconcile import comparison
 from controller.runtime.containers import ContainerState, PortBinding
 
 SEED = int(os.environ.get("LEDGER_SEED", random.randrange(2**32)))
-EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "2"))
 
 PORTS = "10000-10005"
 UIDS = st.sampled_from([f"u{number}" for number in range(6)])
@@ -215,12 +216,17 @@ class OldLedgers(RuleBasedStateMachine):
 
 
 def test_no_port_is_given_to_two_that_run_whatever_ledger_an_agent_starts_with() -> None:
+    live(EXAMPLES)
+
+
+def live(examples: int) -> None:
+    """Run so many examples."""
     print(f"LEDGER_SEED={SEED}")
     run_state_machine_as_test(
         seed(SEED)(OldLedgers),
         settings=settings(
             phases=[Phase.generate],  # to make a long story short takes minutes
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=40,
             deadline=None,
             database=None,

@@ -1,8 +1,10 @@
 """Stop: containers are asked to end, then removed under the gate; nothing is given back before."""
 
+import asyncio
 import threading
 
 import pytest
+from docker import APIClient
 
 from controller.api import reasons
 from controller.ledger import Ledger
@@ -12,7 +14,6 @@ from controller.reconcile.queue import Key
 from controller.reconcile.result import DONE, Waiting
 from controller.reconcile.stop import stop
 from controller.runtime import containers, labels
-from controller.runtime.errors import OutcomeUnknown
 from tests.unit.reconcile.world import UID, World, template
 
 WEB = f"containers/chal-{UID}-web"
@@ -71,11 +72,18 @@ async def test_a_removal_waits_for_its_turn_at_the_gate(node: World) -> None:
 
 async def test_nothing_is_given_back_while_a_creation_is_not_answered(node: World) -> None:
     """The engine may yet make it: the ports stay held until it is known what it did."""
-    name, answered = labels.container_name(UID, "web"), threading.Event()
-    with pytest.raises(OutcomeUnknown):
-        await node.services.engine.call(
-            lambda _: answered.wait(), effect=True, name=name, timeout=0.05
-        )
+    name = labels.container_name(UID, "web")
+    begun, answered = threading.Event(), threading.Event()
+
+    def create(_client: APIClient) -> None:
+        begun.set()
+        answered.wait()
+
+    call = asyncio.create_task(node.services.engine.call(create, effect=True, name=name))
+    await asyncio.to_thread(begun.wait)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
     waiting = await stop(node.services, UID, 0.0)
     assert isinstance(waiting, Waiting)
     assert (waiting.reason, waiting.after) == (reasons.DELETING, 1.0)

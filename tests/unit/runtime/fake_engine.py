@@ -6,8 +6,10 @@ It knows nothing of Docker but its version; a test says what it answers, or that
 import asyncio
 import contextlib
 import json
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,15 @@ class FakeEngine:
         answer = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(content)}\r\n"
         writer.write(f"{answer}Content-Type: application/json\r\n\r\n".encode() + content)
         await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def listening() -> AsyncIterator[FakeEngine]:
+    """A stand-in that listens, in a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="cc-"))  # a socket's path has 107 characters at most
+    made = FakeEngine(folder / "docker.sock")
+    await made.start()
+    yield made
+    made.held.set()
+    await made.stop()
+    shutil.rmtree(folder)
