@@ -18,6 +18,7 @@ from controller.addresses import HostAddress, Networks, Resolvers, comma_separat
 from controller.api import image_pattern, values
 from controller.collection_settings import CollectionSettings
 from controller.container_settings import ContainerSettings
+from controller.launch_settings import LaunchSettings
 from controller.ledger_settings import LedgerSettings
 from controller.manager_settings import ManagerSettings
 from controller.network_settings import NetworkSettings
@@ -40,6 +41,7 @@ class Settings(
     ManagerSettings,
     NodeSettings,
     CollectionSettings,
+    LaunchSettings,
     LedgerSettings,
     NetworkSettings,
     ContainerSettings,
@@ -127,24 +129,6 @@ class Settings(
         description="IPv4 networks that instances with egress Internet must not reach besides "
         "private ones, comma-separated: public addresses of your own machines.",
     )
-    concurrent_launches: Annotated[int | Literal["auto"], Field(union_mode="left_to_right")] = (
-        Field(
-            2,
-            description="Launches and removals at most at a time on a node, 1 to 64, or auto for "
-            "the number of CPUs.",
-        )
-    )
-    concurrent_pulls: int = Field(
-        2, ge=1, le=64, description="Image pulls at most at a time on a node."
-    )
-    pull_stall_timeout: Seconds = Field(
-        120.0,
-        description="Longest silence of a registry in the middle of a pull, in seconds; then the "
-        "pull is given up, and tried again later.",
-    )
-    launch_timeout: Seconds = Field(
-        120.0, description="Longest time that one launch may hold its slot, in seconds."
-    )
     prune_age: str = Field(
         "1h",
         description="Time to live of an instance that says nothing itself, e.g. 90s, 45m, 1h30m; "
@@ -153,18 +137,6 @@ class Settings(
     resync_interval: Seconds = Field(
         60.0,
         description="Seconds between two complete comparisons of API server, ledger and engine.",
-    )
-    restart_budget: int = Field(
-        5,
-        ge=0,
-        le=1000,
-        description="Restarts of a container before its instance is CrashLoop.",
-    )
-    backoff_initial: Seconds = Field(
-        1.0, description="First wait after a failed launch or reconcile, in seconds; doubles."
-    )
-    backoff_maximum: Seconds = Field(
-        300.0, description="Longest wait after a failed launch or reconcile, in seconds."
     )
     allowed_images: Annotated[tuple[str, ...], NoDecode] = Field(
         (image_pattern.EVERY_IMAGE,),
@@ -238,15 +210,6 @@ class Settings(
             raise ValueError(f"expected an IPv4 range of /{longest} or larger")
         return str(network)
 
-    @field_validator("concurrent_launches", mode="before")
-    @classmethod
-    def _launches(cls, value: Any) -> Any:
-        # Before the union's own check, which has a complaint for each of its members.
-        text = str(value).strip()
-        if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= 64):
-            raise ValueError("expected a whole number from 1 to 64, or auto")
-        return value
-
     @field_validator("prune_age")
     @classmethod
     def _duration(cls, value: str) -> str:
@@ -276,13 +239,6 @@ class Settings(
         """The host ports handed out."""
         first, _, last = self.ports.partition("-")
         return range(int(first), int(last) + 1)
-
-    @property
-    def launches(self) -> int:
-        """The launch gate's size as a number."""
-        if self.concurrent_launches == "auto":
-            return min(64, os.cpu_count() or 1)
-        return self.concurrent_launches
 
 
 def load(flags: dict[str, Any] | None = None) -> Settings:

@@ -15,7 +15,8 @@ bootstrap_python() {
     local name
     for name in python3.13 python3.12 python3.11 python3; do
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            "$name" -c 'import sys; print(sys.executable)'
+            # Of an environment that is on the PATH, such as this one, the one that it was made of.
+            "$name" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))'
             return
         fi
     done

@@ -13,6 +13,7 @@ from controller.agent.identity import confirm, only_ours
 from controller.agent.lock import HostLock, engine_lock
 from controller.cluster.tasks import together
 from controller.ledger import LedgerUnavailable
+from controller.reconcile import lost
 from controller.reconcile.services import Services
 from controller.runtime import containers, run
 from controller.runtime.engine import EngineInfo
@@ -23,6 +24,11 @@ logger = logging.getLogger(__name__)
 
 RETRY = 2.0
 """Seconds between two looks for an engine that is away."""
+ATTEMPTS = 3
+"""Tries before it is said to be away: one answer that fails says nothing, and it would be written
+into the status of each instance."""
+PAUSE = 1.0
+"""Seconds between two of them."""
 _BESIDE = ("start", "kill", "stop", "rename")
 """What says nothing of a container's state that a reconcile, or the end that follows, does not."""
 PING_PERIOD = 10.0
@@ -83,9 +89,22 @@ class EngineMonitor:
             self._lock.release()
 
     async def _connect(self) -> None:
-        """Reach the engine (3 pings, a second apart) and make sure that it is the right one."""
+        """Reach the engine, and make sure that it is the right one; 3 tries, a second apart.
+
+        One that does not even answer a ping is given up at the third.
+        """
+        for _ in range(ATTEMPTS - 1):
+            await self._services.engine.wait(attempts=ATTEMPTS, interval=PAUSE)
+            try:
+                return await self._recognise()
+            except (RuntimeFault, LedgerUnavailable) as error:
+                logger.warning("Cannot tell what the Docker engine is, trying again: %s", error)
+            await asyncio.sleep(PAUSE)
+        return await self._recognise()
+
+    async def _recognise(self) -> None:
+        """Ask the engine what it is, take its lock, and have it secured."""
         engine = self._services.engine
-        await engine.wait(attempts=3, interval=1.0)
         info = await engine.identity()
         if self._lock is None:
             lock = engine_lock(self._services.settings.installation, info.id)
@@ -94,10 +113,14 @@ class EngineMonitor:
         if not self._seen.is_set():
             await only_ours(engine, self._services.settings)
         await confirm(self._services.ledger, "engine", info.id)
-        await self._services.outages.reached(await run.current(engine), was_away=self._was_away)
+        self.info = self._services.engine_info = info
+        current = await run.current(engine)
+        await lost.end(
+            self._services, info, in_new_run=await self._services.outages.is_new(current)
+        )
+        await self._services.outages.reached(current, was_away=self._was_away)
         self._was_away = False
         await self._secure()
-        self.info = self._services.engine_info = info
         self._seen.set()
 
     async def _watch(self) -> None:

@@ -15,7 +15,6 @@ from controller.agent.metrics import NodeMetrics
 from controller.api.node import ChallengeNode, EngineStatus, HeldOrphans, LaunchStatus, NodeStatus
 from controller.ledger import LedgerUnavailable, Totals
 from controller.reconcile.clock import milliseconds
-from controller.reconcile.hold import Held
 from controller.reconcile.isolation import cgroup_parent
 from controller.reconcile.services import Services
 from controller.runtime.engine import EngineInfo
@@ -24,12 +23,6 @@ logger = logging.getLogger(__name__)
 
 CGROUP_VERSION: Final = "1"
 """The engine's, until it was reached."""
-
-
-def _orphans(held: Held | None) -> HeldOrphans | None:
-    if held is None:
-        return None
-    return HeldOrphans(instances=held.instances, since=held.since, until=held.until)
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ class StatusDraft:
             status.engine = EngineStatus(id=info.id, version=info.version)
         status.launch = LaunchStatus(launching=services.gate.held, waiting=services.gate.waiting)
         status.images = self._images()
-        status.orphans = _orphans(services.hold.summary())
+        status.orphans = await self._orphans(status.orphans)
         if totals:
             self.ports_outside = totals.ports.outside
             self._amounts(status, node, totals, host, info)
@@ -123,6 +116,25 @@ class StatusDraft:
             return None
         self._refused = ""
         return totals
+
+    async def _orphans(self, before: HeldOrphans | None) -> HeldOrphans | None:
+        """Who is held, and what they take; ``before`` was said of it last."""
+        services, held = self._services, self._services.hold.summary()
+        if held is None:
+            return None
+        uids = services.hold.uids()
+        try:
+            rows = await asyncio.to_thread(services.ledger.instances, uids=uids)
+            ports = sum(len(row.ports) for row in rows)
+        except LedgerUnavailable:  # which was said with the totals
+            ports = before.ports if before else 0
+        return HeldOrphans(
+            instances=held.instances,
+            ports=ports,
+            memory=sum(services.memory.get(uid, 0) for uid in uids),
+            since=held.since,
+            until=held.until,
+        )
 
     def _look(self, info: EngineInfo | None) -> Host:
         """Look at the host; blocks."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from controller.cluster.client import Object
 from controller.cluster.errors import ApiError
 from controller.ledger import LedgerError, cmgr
-from controller.reconcile import collect, comparison, startup
+from controller.reconcile import collect, comparison, lost, release, startup
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.comparison import Plan, Seen
 from controller.reconcile.queue import Key, WorkQueue
@@ -44,6 +44,10 @@ async def resync(services: Services, queue: WorkQueue) -> None:
     for orphan in plan.orphans.values():
         queue.wake(orphan.key)
     await collect.leftovers(services, seen)
+    if info := services.engine_info:
+        await lost.end(services, info)
+    if not seen.objects and not seen.containers:
+        await release.tidy(services)  # the removal of the last instance may have failed to
     logger.debug(
         "Resync: %d instances, %d without an object here", len(seen.objects), len(plan.orphans)
     )

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from controller.agent import bookkeeper, fencing, handlers, overdue, ownnode, parts, resync
+from controller.agent import bookkeeper, fencing, handlers, overdue, ownnode, parts
 from controller.agent.address import towards
+from controller.agent.comparisons import Comparisons
 from controller.agent.firewall import NOT_YET, FirewallKeeper
 from controller.agent.identity import confirm, holder
 from controller.agent.lock import HostLock
@@ -42,6 +43,7 @@ from controller.reconcile.outages import Outages
 from controller.reconcile.ownnetworks import OwnNetworks
 from controller.reconcile.queue import Backoff, WorkQueue
 from controller.reconcile.readiness import Readiness
+from controller.reconcile.reading import Unreadable
 from controller.reconcile.services import Services
 from controller.runtime.engine import Engine
 from controller.runtime.errors import RuntimeFault
@@ -52,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 CALLS: Final = 80
 """Calls to the engine at a time: the largest gate, 64, and some that must not wait for it."""
+EXPECTED: Final = (ApiError, RuntimeFault, LedgerUnavailable, Unreadable)
+"""What a reconcile may end with while nothing is wrong with the program."""
 STOP_DEADLINE: Final = 20.0
 """Seconds for launches under way to end when the agent is stopped."""
 
@@ -123,7 +127,7 @@ class _Agent:
         self._queue = WorkQueue(
             lambda key: self._reconciler.reconcile(key),
             backoff,
-            expected=(ApiError, RuntimeFault, LedgerUnavailable),
+            expected=EXPECTED,
         )
         wake = self._queue.wake_uid
         own_address = settings.public_address or towards(cluster.configuration.host)
@@ -152,10 +156,10 @@ class _Agent:
         metrics.watch(self._services.gate, engine)
         self._reconciler = InstanceReconciler(self._services, self._queue.forget)
         self._pre_pull = PrePull(self._services, backoff)
+        self._comparisons = Comparisons(self._services, self._queue)
         self._node, self._firewall, self._monitor = self._keepers(about)
         self._services.fence.close()
         self._services.started = False
-        self._resync, self._comparing = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
 
     def _keepers(self, about: NodeMetrics) -> tuple[NodeKeeper, FirewallKeeper, EngineMonitor]:
@@ -165,19 +169,19 @@ class _Agent:
             info=lambda: monitor.info,
             images=self._pre_pull.images,
             moved=self._moved,
-            healed=self._look_again,
+            healed=self._comparisons.look_again,
             metrics=about,
         )
         firewall = FirewallKeeper(
             self._services,
             server=self._cluster.configuration.host,
-            restored=self._look_again,
+            restored=self._comparisons.look_again,
             changed=node.changed,
         )
         monitor = EngineMonitor(
             self._services,
             secure=firewall.check,
-            returned=self._look_again,
+            returned=self._comparisons.look_again,
             changed=node.changed,
         )
         return node, firewall, monitor
@@ -252,9 +256,10 @@ class _Agent:
         )
         sweeping = overdue.keep_sweeping(self._services, self._queue)
         keeping = lease.keep(lost_after=None)
-        fenced = fencing.keep(self._services.fence, lease, self._compare, self._opened)
+        fenced = fencing.keep(self._services.fence, lease, self._comparisons.once, self._opened)
+        comparing = self._comparisons.keep(before=self._pre_pull.compare)
         ahead = preparing.keep_preparing(self._services)
-        await together(watching, fenced, self._keep_comparing(), sweeping, keeping, ahead)
+        await together(watching, fenced, comparing, sweeping, keeping, ahead)
         raise HeldElsewhere(lease.name, "another agent, which has taken it over")
 
     async def _keep_node(self) -> None:
@@ -287,13 +292,7 @@ class _Agent:
     def _moved(self) -> None:
         """Players are told another address: in each instance's status, and the firewall knows."""
         self._firewall.soon()
-        self._look_again()
-
-    def _look_again(self) -> None:
-        """Compare everything, and wake all: the engine or the ledger is back, say."""
-        self._resync.set()
-        for key in self._queue.known():
-            self._queue.wake(key)
+        self._comparisons.look_again()
 
     def _opened(self) -> None:
         """Launches go on: the first time, all that the start has found was put right."""
@@ -302,21 +301,3 @@ class _Agent:
             findings.is_over, findings.told = True, findings.summary()
             logger.info("Start-up: %s", findings.told)
             self._node.changed()
-
-    async def _keep_comparing(self) -> None:
-        """Compare from time to time, and when there is a reason; the first time is the fence's."""
-        period = min(self._settings.resync_interval, self._settings.collect_interval)
-        self._resync.clear()
-        while True:
-            await self._pre_pull.compare()
-            try:
-                async with asyncio.timeout(period):
-                    await self._resync.wait()
-            except TimeoutError:
-                pass
-            self._resync.clear()
-            await self._compare()
-
-    async def _compare(self) -> bool:
-        async with self._comparing:
-            return await resync.once(self._services, self._queue)

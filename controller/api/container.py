@@ -100,6 +100,11 @@ class Container(Model):
             "readinessProbe.httpGet.port must be a number or the name of a port of the container",
             ".readinessProbe",
         ),
+        Rule(
+            "!has(self.cgroupParent) || self.cgroupParent != 'tasks'",
+            "cgroupParent must not be tasks, which is a file in each cgroup of version 1",
+            ".cgroupParent",
+        ),
     )
 
     name: DnsLabel

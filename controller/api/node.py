@@ -124,7 +124,12 @@ class HeldOrphans(Model):
     """Instances that run on the node though the API server does not know them (any more)."""
 
     instances: Count
-    """How many."""
+    """How many. No object tells the manager of them, so placement takes these amounts from what is
+    allocatable."""
+    ports: Count = 0
+    """Host ports that they hold."""
+    memory: Bytes = 0
+    """Bytes of memory that their containers' limits promise, as far as the agent knows them."""
     since: Timestamp
     """When the first of them was found to have vanished."""
     until: Timestamp

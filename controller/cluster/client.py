@@ -261,15 +261,15 @@ def _proxy(server: str) -> str | None:
 def _object(data: bytes) -> Object:
     """The object in an answer; raises ApiUnavailable, which quotes nothing: it may be secret.
 
-    Whatever an API server has, a list or a Status too, has metadata; a captive portal's answer to
-    everything has none.
+    Whatever an API server says names its kind, lists and what is served too; a captive portal's
+    answer to everything names none.
     """
     try:
         answer = json.loads(data)
     except ValueError:
         raise errors.ApiUnavailable(f"{NO_ANSWER}: expected JSON") from None
-    if not isinstance(answer, dict) or "metadata" not in answer:
-        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected an object with metadata")
+    if not isinstance(answer, dict) or "kind" not in answer:
+        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected an object with a kind")
     return answer
 
 

@@ -20,6 +20,8 @@ RETRY: Final = 2.0
 """Seconds to the next try of a renewal that failed: the end of an outage is noticed soon."""
 OVERTAKEN: Final = 0.05
 """Seconds to the next try after somebody else was faster; doubles with each."""
+UNKNOWN: Final = "unknown"
+"""Who holds a Lease that cannot be read."""
 INSTANT: Final = 0.001
 """Seconds that are not worth waiting for."""
 
@@ -156,10 +158,12 @@ class Lease:
             try:
                 holder = await self.take()
             except (ApiUnavailable, TimeoutError) as error:
-                holder, since = f"unknown: {str(error) or 'time-out'}", self._monotonic()
+                holder, since = UNKNOWN, self._monotonic()
+                said = str(error) or "time-out"
+                logger.warning("Cannot take the Lease %s: %s", self.name, said)
             if holder == self._identity:
                 return
-            if holder != told:
+            if holder not in (told, UNKNOWN):
                 logger.info("Waiting for the Lease %s, held by %s", self.name, holder)
                 told = holder
             if patience is not None and self._monotonic() - since > patience:

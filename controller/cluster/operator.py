@@ -15,15 +15,16 @@ import kopf
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import signals
-from controller.cluster.client import CHALLENGES, INSTANCES, NODES, POOLS, Cluster, Kind
+from controller.cluster.client import CHALLENGES, INSTANCES, NO_ANSWER, NODES, POOLS, Cluster, Kind
 from controller.cluster.errors import ApiError, NotFound
-from controller.cluster.watching import Pace, session
+from controller.cluster.watching import Askers, Pace, session
 
 logger = logging.getLogger(__name__)
 
 KINDS: Final = (INSTANCES, CHALLENGES, POOLS, NODES)
 RESTART_DELAY: Final = 2.0
-"""Seconds before an operator that ended (a watch that is no JSON does that) is started again."""
+"""Seconds before an operator that ended (a watch that is no JSON does that) is started again, and
+before the API server is asked again what it serves."""
 PAGE: Final = 500
 """Objects in one answer of a LIST: all at once, 10,000 of them would take 300 MB."""
 IDLE: Final = 0.2
@@ -88,10 +89,10 @@ async def serve(
     kopf.on.login(registry=registry)(sessions.login)
     while True:
         await _served(name, cluster)
-        stop = asyncio.Event()
+        stop, settings = asyncio.Event(), operator_settings(selectors or {})
         tasks = await kopf.spawn_tasks(
             registry=registry,
-            settings=operator_settings(selectors or {}),
+            settings=settings,
             standalone=True,
             stop_flag=stop,
             clusterwide=not namespaces,
@@ -104,11 +105,14 @@ async def serve(
             for task in tasks:
                 if task.done():
                     cause = None if task.cancelled() else task.exception()
-                    logger.warning("The %s's watch ended (%s); starting it again", name, cause)
+                    logger.warning(
+                        "The %s's watch ended (%s); starting it again", name, _told(cause)
+                    )
         finally:
             turned.cancel()
             stop.set()
             await _end(tasks)
+            await _end_strays(settings)
             await sessions.close()
         await asyncio.sleep(RESTART_DELAY)
 
@@ -117,17 +121,14 @@ async def _served(name: str, cluster: Cluster) -> None:
     """Wait until the API server serves our kinds: kopf looks for them once, when it starts."""
     told = False
     while True:
+        missing: list[str] = []
         try:
-            found = await cluster.request("GET", f"/apis/{GROUP}/{VERSION}")
-            there = {each.get("name") for each in found.get("resources") or []}
-        except NotFound:
-            there = set()
-        except ApiError:
-            return  # kopf waits for it
-        missing = sorted({kind.plural for kind in KINDS} - there)
-        if not missing:
-            return
-        if not told:
+            missing = await _missing(cluster)
+            if not missing:
+                return
+        except ApiError as error:
+            logger.warning("The %s's watch waits for the API server: %s", name, error)
+        if missing and not told:
             logger.warning(
                 "The API server does not serve %s: the %s waits for the definitions (crds/)",
                 ", ".join(missing),
@@ -137,11 +138,46 @@ async def _served(name: str, cluster: Cluster) -> None:
         await asyncio.sleep(RESTART_DELAY)
 
 
+async def _missing(cluster: Cluster) -> list[str]:
+    """Which of our kinds the API server does not serve; raises ApiError."""
+    try:
+        found = await cluster.request("GET", f"/apis/{GROUP}/{VERSION}")
+    except NotFound:
+        found = {}
+    there = {each.get("name") for each in found.get("resources") or []}
+    return sorted({kind.plural for kind in KINDS} - there)
+
+
+def _told(cause: BaseException | None) -> str:
+    """Why a watch ended; kopf stumbles over an event that is none as over a bug."""
+    if isinstance(cause, LookupError | TypeError | ValueError):
+        return NO_ANSWER
+    return str(cause) or type(cause).__name__
+
+
 async def _end(tasks: Any) -> None:
     for task in tasks:
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _end_strays(settings: kopf.OperatorSettings) -> None:
+    """End what an operator that was cancelled leaves behind: it would ask through closed sessions.
+
+    Kopf's first look at what the API server has (kopf/_cogs/clients/scanning.py) goes on in tasks
+    of its own that nobody ends. They are told apart by their operator's settings.
+    """
+    while strays := [task for task in asyncio.all_tasks() if _settings_of(task) is settings]:
+        for task in strays:
+            task.cancel()
+        await asyncio.wait(strays)
+
+
+def _settings_of(task: asyncio.Task[Any]) -> object:
+    """What the task's coroutine was given as its settings, if it was."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return None if frame is None else frame.f_locals.get("settings")
 
 
 class _Sessions:
@@ -150,17 +186,19 @@ class _Sessions:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._pace = Pace()
+        self._askers = Askers()
         self._open: list[aiohttp.ClientSession] = []
 
     async def login(self, **_: Any) -> kopf.AiohttpSession:
         """What kopf asks for when it starts."""
-        self._open.append(session(self._cluster, self._pace))
+        self._open.append(session(self._cluster, self._pace, self._askers))
         return kopf.AiohttpSession(
             server=self._cluster.configuration.host, aiohttp_session=self._open[-1]
         )
 
     async def close(self) -> None:
-        """Close what an operator has left open."""
+        """End and close what an operator has left."""
+        await self._askers.end()
         for each in self._open:
             await each.close()
         self._open.clear()

@@ -25,15 +25,7 @@ class ReferenceMissing(Exception):
 
 async def secret(cluster: Cluster, namespace: str, name: str) -> Object:
     """A Secret that its owner has released for this use; raises ReferenceMissing."""
-    try:
-        found = await cluster.get(SECRETS, name, namespace)
-    except NotFound:
-        raise ReferenceMissing(SECRETS, f"Secret {name!r} does not exist") from None
-    except Unauthorized:
-        raise
-    except Forbidden:
-        message = f"Secret {name!r} may not be read by the controller in this namespace"
-        raise ReferenceMissing(SECRETS, message) from None
+    found = await _read(cluster, SECRETS, namespace, name)
     if (found["metadata"].get("labels") or {}).get(USE_LABEL) != "true":
         message = f'Secret {name!r} lacks the label {USE_LABEL}: "true", so it is not read'
         raise ReferenceMissing(SECRETS, message)
@@ -54,10 +46,7 @@ async def secret_value(cluster: Cluster, namespace: str, name: str, key: str) ->
 
 async def config_map_value(cluster: Cluster, namespace: str, name: str, key: str) -> str:
     """The value of a ConfigMap's key; raises ReferenceMissing."""
-    try:
-        config_map = await cluster.get(CONFIG_MAPS, name, namespace)
-    except NotFound:
-        raise ReferenceMissing(CONFIG_MAPS, f"ConfigMap {name!r} does not exist") from None
+    config_map = await _read(cluster, CONFIG_MAPS, namespace, name)
     data = config_map.get("data") or {}
     if key not in data:
         raise ReferenceMissing(CONFIG_MAPS, f"ConfigMap {name!r} has no key {key!r}")
@@ -66,10 +55,20 @@ async def config_map_value(cluster: Cluster, namespace: str, name: str, key: str
 
 async def config_map_files(cluster: Cluster, namespace: str, name: str) -> dict[str, bytes]:
     """All that a ConfigMap holds, text and not, by its keys; raises ReferenceMissing."""
-    try:
-        config_map = await cluster.get(CONFIG_MAPS, name, namespace)
-    except NotFound:
-        raise ReferenceMissing(CONFIG_MAPS, f"ConfigMap {name!r} does not exist") from None
+    config_map = await _read(cluster, CONFIG_MAPS, namespace, name)
     text = {key: str(value).encode() for key, value in (config_map.get("data") or {}).items()}
     binary = config_map.get("binaryData") or {}
     return text | {key: base64.b64decode(value) for key, value in binary.items()}
+
+
+async def _read(cluster: Cluster, kind: Kind, namespace: str, name: str) -> Object:
+    """An object that is referred to; raises ReferenceMissing where it is not there, or not ours."""
+    try:
+        return await cluster.get(kind, name, namespace)
+    except NotFound:
+        raise ReferenceMissing(kind, f"{kind.kind} {name!r} does not exist") from None
+    except Unauthorized:
+        raise
+    except Forbidden:
+        message = f"{kind.kind} {name!r} may not be read by the controller in this namespace"
+        raise ReferenceMissing(kind, message) from None

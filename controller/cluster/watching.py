@@ -1,17 +1,19 @@
 """The HTTP session that kopf watches through: whose token is current, and which hammers nobody.
 
 Kopf begins a watch anew at once when it is cut, lists again ten times a second while each watch is
-refused as too old, and ends for good at a 401. Here both wait. What is watched is not known here.
+refused as too old, and ends for good at a 401, or at an answer that is cut or none of an API
+server's. Here all of these wait. What is watched is not known here.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
-from controller.cluster.client import Cluster
+from controller.cluster.client import NO_ANSWER, Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +26,77 @@ QUIET: Final = 10.0
 """Seconds after which a request is no longer in quick succession to the one before."""
 
 
-def session(cluster: Cluster, pace: "Pace") -> aiohttp.ClientSession:
-    """A session to the cluster's API server; to be closed by who takes it."""
+def session(cluster: Cluster, pace: "Pace", askers: "Askers") -> aiohttp.ClientSession:
+    """A session to the cluster's API server; to be closed by who takes it, when nobody asks."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=cluster.tls),
         proxy=cluster.configuration.proxy,
         trust_env=False,
-        middlewares=(pace.wait, Bearer(cluster).sign),
+        middlewares=(askers.note, pace.wait, read_whole, Bearer(cluster).sign),
     )
+
+
+class Askers:
+    """The tasks that ask through a session.
+
+    Kopf looks for what is served in tasks that outlive the one that waits for them: without a
+    session they would fail one after the other, and nobody would hear of it but asyncio.
+    """
+
+    def __init__(self) -> None:
+        """Nobody asks yet."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def note(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Take note of who sends the request."""
+        task = asyncio.current_task()
+        if task is not None and task not in self._tasks:
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+        return await handler(request)
+
+    async def end(self) -> None:
+        """Cancel those who are left, and wait for them."""
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waits for the task hears of it as well, if anybody does
+
+
+class NoAnswer(aiohttp.ClientConnectionError):
+    """What came is cut, or no answer of an API server; kopf asks again, as without a connection."""
+
+
+async def read_whole(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request that is no watch, and read its answer; raises NoAnswer."""
+    response = await handler(request)
+    if "watch" in request.url.query:
+        return response
+    try:
+        data = await response.read()
+    except aiohttp.ClientPayloadError as error:
+        raise NoAnswer(f"The answer was cut: {error}") from None
+    if response.ok and not _is_answer(data):
+        raise NoAnswer(NO_ANSWER)
+    return response
+
+
+def _is_answer(data: bytes) -> bool:
+    """Whether it is JSON that names its kind, as all does that an API server says."""
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and "kind" in answer
 
 
 class Bearer:

@@ -64,6 +64,13 @@ def begin_attempt(db: Database, uid: str, *, now: int) -> None:
     _require(changed.rowcount, uid)
 
 
+def withdraw_attempt(db: Database, uid: str) -> None:
+    """Take the stamp back of one that is not finalized; the others are left as they are."""
+    db.execute(
+        "UPDATE instances SET attempt_started = NULL WHERE uid = ? AND is_finalized = 0", [uid]
+    )
+
+
 def set_expiry(db: Database, uid: str, *, expires: int | None) -> None:
     """Set the deadline, None for never; raises InstanceNotFound."""
     changed = db.execute("UPDATE instances SET expires = ? WHERE uid = ?", [expires, uid])

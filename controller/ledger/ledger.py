@@ -198,6 +198,14 @@ class Ledger(SlotDoor, SubnetDoor):
         with self._connection.write as db:
             instances.begin_attempt(db, uid, now=now)
 
+    def withdraw_attempt(self, uid: str, *, now: int) -> None:
+        """Take `attempt_started` back: nothing of that launch is left, and no other has begun.
+
+        A finalized instance keeps it, and an unknown uid is left out.
+        """
+        with self._connection.write as db:
+            instances.withdraw_attempt(db, uid)
+
     def set_expiry(self, uid: str, *, expires: int | None, now: int) -> None:
         """Set the deadline that `expired` looks at, None for never; raises InstanceNotFound."""
         with self._connection.write as db:

@@ -112,7 +112,7 @@ def _unfit(demand: Demand, name: str, node: Node, nodes: Nodes, assigned: Assign
         return problem
     if demand.node_selector and not node.matches(dict(demand.node_selector)):
         return "not matching nodeSelector"
-    load = assigned.load(name)
+    load = _taken(node, assigned.load(name))
     if problem := _lacks(demand, node, load, assigned.memory.overcommit):
         return problem
     return BUSY if load.unlaunched >= BACKLOG * nodes.launches(name) else ""
@@ -135,9 +135,22 @@ def _lacks(demand: Demand, node: Node, load: Load, overcommit: float) -> str:
     return ""
 
 
+def _taken(node: Node, load: Load) -> Load:
+    """What was assigned to the node, and what it holds that no object tells of."""
+    held = node.object.status.orphans
+    if held is None:
+        return load
+    return Load(
+        instances=load.instances + held.instances,
+        ports=load.ports + held.ports,
+        unlaunched=load.unlaunched,
+        memory=load.memory + held.memory,
+    )
+
+
 def _busy(name: str, node: Node, nodes: Nodes, assigned: Assignments) -> float:
     """The smaller the better: launches to come for each slot, then instances for each port."""
-    load, has = assigned.load(name), node.object.status.allocatable
+    load, has = _taken(node, assigned.load(name)), node.object.status.allocatable
     ports = (has.ports if has else None) or 1
     return load.unlaunched / nodes.launches(name) + load.ports / ports
 

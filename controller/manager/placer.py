@@ -188,7 +188,7 @@ class Placer:
             self._accounts.refused(instance)
             raise
         if written is None:
-            self._waiting.of(uid).outdated = body
+            self._waiting.refuse(body)
             self._accounts.refused(instance)
             return
         self._accounts.landed(uid, written)

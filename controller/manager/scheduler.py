@@ -124,6 +124,7 @@ class Scheduler:
             await self._wait_for_work()
             self._woken.clear()
             self._away, self._looks = False, 0
+            self._waiting.retry()
             turns = self._pending.in_turn()
             await asyncio.gather(*(self._work(turns, teller=n == 0) for n in range(PARALLEL)))
             await asyncio.gather(*(self._tell_due() for _ in range(PARALLEL)))
@@ -192,7 +193,7 @@ class Scheduler:
             self._away = True
         except (ApiError, ValidationError) as error:
             logger.warning("Cannot place %s: %s", body["metadata"]["name"], error)
-            self._waiting.of(uid).outdated = body
+            self._waiting.refuse(body)
         finally:
             self._busy.discard(uid)
         return ""

@@ -16,6 +16,9 @@ PATIENCE: Final = 1.0
 """Seconds that an instance waits before its status says why: most need not be told."""
 QUEUE_PATIENCE: Final = 10.0
 """The same where nodes just have enough to launch for the moment, and nothing is amiss."""
+REFUSED: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Seconds to the next try when the API server has refused to have its status written, each time in
+a row. Most often the watch brings at once what has changed; but a right may have been missing."""
 RETELL: Final = 15.0
 """Seconds between two looks at whether a status still says the right thing, such as its numbers."""
 
@@ -30,8 +33,12 @@ class Wait:
     """When its status is to be looked at."""
     epoch: int = -1
     """What had changed when it was last refused."""
-    outdated: Object | None = None
-    """The object over which nothing can be written: another one has to come."""
+    refused: Object | None = None
+    """The object over which nothing could be written."""
+    refusals: int = 0
+    """How often in a row."""
+    again: float = 0.0
+    """When that is tried again, unless another object comes before."""
     generation: int = -1
     """The Challenges' generation that the following was worked out at."""
     demand: Demand | None = None
@@ -47,6 +54,7 @@ class Waiting:
         self._now = now
         self._waits: dict[str, Wait] = {}
         self._due: list[tuple[float, str]] = []
+        self._again: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
         """How many are known."""
@@ -64,7 +72,23 @@ class Waiting:
     def is_vain(self, body: Object, epoch: int) -> bool:
         """Whether nothing has changed that could help since it was last tried."""
         known = self._waits.get(body["metadata"]["uid"])
-        return known is not None and (known.epoch == epoch or known.outdated is body)
+        return known is not None and (known.epoch == epoch or known.refused is body)
+
+    def refuse(self, body: Object) -> None:
+        """The API server has refused to write over this object: not again before a while."""
+        known = self.of(body["metadata"]["uid"])
+        known.refused, wait = body, REFUSED[min(known.refusals, len(REFUSED) - 1)]
+        known.refusals += 1
+        known.again = self._now() + wait
+        heapq.heappush(self._again, (known.again, body["metadata"]["uid"]))
+
+    def retry(self) -> None:
+        """Have those tried again whose while is over."""
+        while self._again and self._again[0][0] <= self._now():
+            at, uid = heapq.heappop(self._again)
+            known = self._waits.get(uid)
+            if known is not None and known.again == at:
+                known.refused, known.epoch = None, -1
 
     def is_patient(self, uid: str) -> bool:
         """Whether it need not be told yet that nodes have enough to launch for the moment."""
@@ -73,7 +97,7 @@ class Waiting:
     def forgive(self) -> None:
         """Try again to write over all objects."""
         for known in self._waits.values():
-            known.outdated = None
+            known.refused = None
 
     def told(self, uid: str) -> None:
         """Its status says why, or need not yet; it is looked at again in a while."""
@@ -92,14 +116,15 @@ class Waiting:
                 yield uid
 
     def next_due(self) -> float | None:
-        """Seconds until somebody is due; None when nobody will be."""
+        """Seconds until somebody is due, or to be tried again; None when nobody will be."""
         while self._due:
             at, uid = self._due[0]
             known = self._waits.get(uid)
             if known is not None and known.due == at:
-                return max(0.0, at - self._now())
+                break
             heapq.heappop(self._due)
-        return None
+        first = [heap[0][0] for heap in (self._due, self._again) if heap]
+        return max(0.0, min(first) - self._now()) if first else None
 
     def forget(self, uid: str) -> None:
         """It waits no more."""

@@ -11,7 +11,7 @@ from controller.api.template import resolve, resolve_policy
 from controller.cluster import finalizer
 from controller.cluster.client import CHALLENGES
 from controller.cluster.errors import NotFound
-from controller.reconcile import mounts
+from controller.reconcile import mounts, reading
 from controller.reconcile.allowed import refused_image
 from controller.reconcile.isolation import addable_capabilities
 from controller.reconcile.result import DONE, Failed, Result, Waiting
@@ -42,7 +42,7 @@ async def _resolve(work: Work) -> None:
         found = await work.services.cluster.get(
             CHALLENGES, instance.spec.challenge_ref.name, instance.metadata.namespace
         )
-        challenge = Challenge.model_validate(found)
+        challenge = reading.parse(Challenge, found)
     work.status.template = resolve(instance, challenge)
     work.status.policy = resolve_policy(instance, challenge)
 

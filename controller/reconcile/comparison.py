@@ -15,6 +15,8 @@ from controller.runtime import labels
 from controller.runtime.containers import ContainerState
 
 Object = dict[str, Any]
+Inner = tuple[str, int, str]
+"""A port as an instance has it inside: the container, its own port, and the protocol ("tcp")."""
 
 UP: Final = ("running", "paused")
 """States of a container that is launched and has not ended."""
@@ -91,7 +93,7 @@ def compare(seen: Seen, *, begun_before: int, busy: Callable[[str], bool]) -> Pl
     unbooked = {
         uid: key_of(seen.objects[uid])
         for uid in here
-        if not is_booked(seen.rows.get(uid), seen.containers[uid])
+        if not is_booked(seen.rows.get(uid), seen.containers[uid], told_names(seen.objects[uid]))
     }
     return Plan(
         orphans={uid: _orphan(seen, uid) for uid in sorted(known - seen.objects.keys())},
@@ -109,26 +111,30 @@ def _has_crashed(seen: Seen, uid: str, begun_before: int) -> bool:
     return is_crashed(row, wanted_containers(read), found, begun_before=begun_before)
 
 
-def is_booked(
-    row: Row | None,
-    found: Iterable[ContainerState],
-    names: Mapping[tuple[str, int, str], str] | None = None,
-) -> bool:
+def is_booked(row: Row | None, found: Iterable[ContainerState], names: Mapping[Inner, str]) -> bool:
     """Whether the ledger has the instance, with all ports that its containers are bound to.
 
-    ``names`` tells what the port is called in the ledger, by container, its own port and protocol
-    ("tcp"): two that have changed places would send players to the wrong one.
+    ``names`` tells what a port is called in the ledger, where that is known: two that have changed
+    places would send players to the wrong one.
     """
     if row is None:
         return False
-    return all(
-        row.ports.get(names.get((state.container, port.container_port, port.protocol), ""))
-        == port.host_port
-        if names is not None
-        else port.host_port in row.ports.values()
-        for state in found
-        for port in state.bindings
-    )
+    for state in found:
+        for port in state.bindings:
+            name = names.get((state.container, port.container_port, port.protocol))
+            held = row.ports.values() if name is None else (row.ports.get(name),)
+            if port.host_port not in held:
+                return False
+    return True
+
+
+def told_names(read: Object) -> dict[Inner, str]:
+    """What the object's status calls its ports; empty before it tells of any."""
+    ports = (read.get("status") or {}).get("ports") or []
+    return {
+        (port["containerName"], port["containerPort"], port["protocol"].lower()): port["name"]
+        for port in ports
+    }
 
 
 def is_crashed(

@@ -109,6 +109,10 @@ class Hold:
             until=datetime.fromtimestamp(max(map(self._until, held)), UTC),
         )
 
+    def uids(self) -> set[str]:
+        """Who is held now."""
+        return {orphan.key.uid for orphan in self._held()}
+
     # -- what is told ---------------------------------------------------------------------------
 
     def deleting(self, uid: str) -> None:

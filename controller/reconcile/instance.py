@@ -33,7 +33,7 @@ from controller.reconcile.launch import launch
 from controller.reconcile.probe import probe
 from controller.reconcile.pull import pull
 from controller.reconcile.queue import Key
-from controller.reconcile.recover import recover
+from controller.reconcile.recover import not_begun, recover
 from controller.reconcile.regain import regain
 from controller.reconcile.relaunch import relaunch
 from controller.reconcile.release import release, tidy
@@ -201,8 +201,8 @@ class InstanceReconciler:
         result: Result = DONE
         try:
             services.check_engine()
-            if work.row is None and _ran(work):
-                work.row = await regain(services, work.read)
+            if work.uid in services.findings.unbooked or (work.row is None and _ran(work)):
+                work.row = await regain(services, work.read, work.row)
             if work.row and work.row.attempt_started:
                 work.containers = await teardown.existing(services, work.uid, work.names)
             work.status.expiration_time = self._deadline(work)
@@ -223,6 +223,8 @@ class InstanceReconciler:
         await self._note_deadline(work)
         if isinstance(result, Done):
             await finalize(work)
+        elif isinstance(result, Waiting):
+            await not_begun(work)
         services.seen[work.uid] = work.read["metadata"]["resourceVersion"]
         if not isinstance(result, Waiting):
             services.recent.forget(work.uid)  # what follows may tear down
@@ -291,7 +293,7 @@ class InstanceReconciler:
 
 def _ran(work: Work) -> bool:
     """Whether it may have containers though the ledger does not have it."""
-    return bool(work.instance.status.containers) or work.uid in work.services.findings.unbooked
+    return bool(work.instance.status.containers)
 
 
 def _grace(read: Object) -> float:

@@ -20,6 +20,7 @@ SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 
 COLLECTED: Final = (
     "launch",
     "container",
+    "process",
     "network",
     "volume",
     "folder",

@@ -37,6 +37,11 @@ class Outages:
         """
         await asyncio.to_thread(self._reached, run, was_away)
 
+    async def is_new(self, run: str) -> bool:
+        """Whether it is certainly another run than the one that was reached last."""
+        before = await asyncio.to_thread(self._ledger.get_meta, RUN)
+        return before is not None and before != run
+
     async def seen(self) -> None:
         """The engine still answers; raises LedgerUnavailable."""
         await asyncio.to_thread(self._note, SEEN, str(self._now()))

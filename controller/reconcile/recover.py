@@ -43,6 +43,19 @@ async def recover(work: Work) -> Result:
     )
 
 
+async def not_begun(work: Work) -> None:
+    """Have the ledger know of an instance that only waits that no launch of it is under way.
+
+    Nothing is left of its last launch: who restarts it, or somebody's hand, has taken it away. It
+    may wait for a Secret for longer than any launch takes, and has not crashed. Raises LedgerError.
+    """
+    row, services = work.row, work.services
+    if row is None or row.is_finalized or row.attempt_started is None or work.containers:
+        return
+    if services.attempts.last(work.uid) is None and not services.pending(work.uid):
+        await services.book(Ledger.withdraw_attempt, work.uid, now=milliseconds(work.now))
+
+
 def _is_crashed(work: Work) -> bool:
     begun_before = milliseconds(work.now) - round(work.services.settings.launch_grace * 1000)
     return (

@@ -15,7 +15,7 @@ from controller.api.template import published_ports, template_hash
 from controller.cluster.client import Object
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger, LedgerConflict
-from controller.reconcile import comparison, teardown
+from controller.reconcile import comparison, reading, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.services import Services
 from controller.runtime import containers, labels, networks
@@ -25,26 +25,29 @@ from controller.runtime.errors import NotFound
 logger = logging.getLogger(__name__)
 
 
-async def regain(services: Services, read: Object) -> Row | None:
-    """Have the row again of an instance that has none; None when nothing of it runs that fits.
+async def regain(services: Services, read: Object, before: Row | None) -> Row | None:
+    """Have the row again of an instance that has none, or one with other ports than it runs on.
 
-    Raises RuntimeFault, LedgerError.
+    ``before`` is the one that there is, and the result when it is right, or cannot be put right:
+    nothing of the instance runs that fits, or somebody else has its ports. Raises RuntimeFault,
+    LedgerError, Unreadable.
     """
-    uid = read["metadata"]["uid"]
+    uid, instance = read["metadata"]["uid"], reading.parse(ChallengeInstance, read)
     found = await teardown.existing(services, uid)
-    if not found:
+    if not found or comparison.is_booked(before, found, port_names(instance)):
         services.findings.unbooked.discard(uid)
-        return None
-    row = await called_for(services, ChallengeInstance.model_validate(read), found, None)
+        return before
+    row = await called_for(services, instance, found, before)
     if row is None:
         services.findings.unbooked.add(uid)
-        return None
+        return before
     now = milliseconds(services.clock.now())
-    problems = await services.book(Ledger.restore, [row], now=now)
+    instead_of = [] if before is None else [uid]
+    problems = await services.book(Ledger.restore, [row], now=now, instead_of=instead_of)
     if problems:
         logger.warning("Not reserved again: %s", problems[0].detail)
         services.findings.unbooked.add(uid)
-        return None
+        return await services.book(Ledger.get, uid)
     await adopt_subnets(services, {uid: found})
     reserved_again(services, read, row)
     return row
@@ -60,7 +63,7 @@ def reserved_again(services: Services, read: Object, row: Row) -> None:
     services.recorder.event(read, "Normal", reasons.RESERVED_AGAIN, message)
 
 
-def port_names(instance: ChallengeInstance) -> dict[tuple[str, int, str], str]:
+def port_names(instance: ChallengeInstance) -> dict[comparison.Inner, str]:
     """The names of the instance's ports, by container, its own port and protocol ("tcp")."""
     template = instance.status.template
     published = [] if template is None else published_ports(template)

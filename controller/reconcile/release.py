@@ -28,7 +28,7 @@ async def release(services: Services, uid: str) -> Result:
 
 
 async def tidy(services: Services) -> None:
-    """Remove all networks when the node has no instance left; next time, if it fails.
+    """Remove all networks when the node has no instance left; at the next comparison, if it fails.
 
     But for spare ones where the operator wants some to be there before the first instance is.
     """

@@ -11,7 +11,7 @@ import logging
 from controller.api.instance import ChallengeInstance
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger, Problem
-from controller.reconcile import collect, comparison, ownsubnets, regain
+from controller.reconcile import collect, comparison, ownsubnets, reading, regain
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.comparison import Seen
 from controller.reconcile.services import Services
@@ -72,7 +72,11 @@ async def _wrongly_booked(services: Services, seen: Seen) -> dict[str, Row]:
     found = {}
     for uid in sorted(seen.objects.keys() & seen.containers.keys()):
         row = seen.rows.get(uid)
-        instance = ChallengeInstance.model_validate(seen.objects[uid])
+        try:
+            instance = reading.parse(ChallengeInstance, seen.objects[uid])
+        except reading.Unreadable as unreadable:  # its row, if it has one, keeps its ports
+            logger.warning("Not compared with the ledger: %s", unreadable)
+            continue
         names = regain.port_names(instance)
         if comparison.is_booked(row, seen.containers[uid], names):
             continue

@@ -11,6 +11,7 @@ from controller.api.template import template_hash
 from controller.cluster import status as status_writer
 from controller.cluster.client import INSTANCES, Object
 from controller.ledger import Instance as Row
+from controller.reconcile import reading
 from controller.reconcile.requests import request
 from controller.reconcile.services import Services
 from controller.runtime import labels
@@ -37,8 +38,8 @@ class Work:
 
     @classmethod
     def of(cls, services: Services, read: Object, row: Row | None) -> "Work":
-        """Start from the object as read and the ledger's row."""
-        instance = ChallengeInstance.model_validate(read)
+        """Start from the object as read and the ledger's row; raises Unreadable."""
+        instance = reading.parse(ChallengeInstance, read)
         status = instance.status.model_copy(deep=True)
         now = services.clock.now().replace(microsecond=0)
         return cls(services, read, instance, status, row, now)
@@ -113,7 +114,7 @@ class Work:
         # At once: the watch tells of it within milliseconds.
         self.services.seen[read["metadata"]["uid"]] = read["metadata"]["resourceVersion"]
         self.services.recent.note(read)
-        self.instance = ChallengeInstance.model_validate(read)
+        self.instance = reading.parse(ChallengeInstance, read)
 
     async def publish(self) -> None:
         """Write the draft if it says anything new; Conflict when the object has changed since."""

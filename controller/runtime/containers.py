@@ -118,6 +118,15 @@ async def list_containers(
     return [listed(item) for item in found]
 
 
+async def list_everybodys(engine: Engine) -> list[ContainerState]:
+    """The same of all installations and nodes that share the engine. Raises EngineUnavailable."""
+    found = await engine.call(
+        lambda client: client.containers(all=True, filters={"label": [labels.INSTALLATION]}),
+        effect=False,
+    )
+    return [listed(item) for item in found]
+
+
 async def remove(engine: Engine, name_or_id: str, *, stop_timeout: int) -> None:
     """Stop the container, remove it and its anonymous volumes; done when it is gone or never was.
 

@@ -5,7 +5,7 @@ a line of words; none means that nothing was lost, nothing collides and nothing 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -213,14 +213,20 @@ def _node(node: Inventory, here: Sequence[Object]) -> Iterator[str]:
     yield from (f"ledger: {problem}" for problem in node.problems)
 
 
-def engine_remains(nodes: Iterable[Inventory]) -> list[str]:
-    """Ports that an engine maps to no container, and that no instance has.
+def engine_remains(nodes: Collection[Inventory]) -> list[str]:
+    """Ports that an engine maps to no container and no instance has, and rules for no network.
 
     They are dockerd's own, which loses track of them when it is killed in the middle of a start
-    (20.10: it maps an endpoint's ports again, then logs "Removing stale endpoint", and keeps them).
-    It gives them to nobody until it is started again, so no instance can have them either.
+    (20.10: it maps an endpoint's ports again, then logs "Removing stale endpoint", and keeps them)
+    or of a network's removal. It gives such a port to nobody until it is started again, so no
+    instance can have it either. Our own rules name no bridge alone.
     """
-    return [
+    rules = [
+        f"{node.node}: dockerd has a firewall rule for bridge {bridge}, which no network has"
+        for node in nodes
+        for bridge in sorted(node.bridges_in_rules - {each.bridge for each in node.networks})
+    ]
+    return rules + [
         f"{node.node}: dockerd maps port {port} to no container"
         for node in nodes
         for port in sorted(
@@ -249,9 +255,6 @@ def _networks(node: Inventory) -> Iterator[str]:
         yield f"{len(spare)} networks are kept for the next instances, {SPARE_NETWORKS} at most"
     if not rows:
         yield from (f"network {each.name} is left without any instance" for each in node.networks)
-    known = {each.bridge for each in node.networks}
-    for bridge in sorted(node.bridges_in_rules - known):
-        yield f"firewall rule for bridge {bridge}, which no network has"
 
 
 # -- words -----------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def _print(report: Report, result: Result, journal: Journal, seed: int) -> None:
     healed = "never as wanted" if after is None else f"all as wanted {after:.0f} s after all faults"
     report.line(f"{result.live} instances in the end, {healed}")
     remains = ", ".join(sorted(result.engine_remains)) or "none"
-    report.line(f"Ports that a killed dockerd holds until it is started again: {remains}")
+    report.line(f"What a killed dockerd has left of its own: {remains}")
     lost, collided = _about(result, "lost"), _about(result, "collide", "says that it is")
     others = len(result.findings) - lost - collided
     report.line(f"{lost} lost, {collided} collided, {others} leaked or otherwise wrong")

@@ -65,6 +65,7 @@ BREAKS: Final = {
     "answers that are no JSON": Break(
         faults.one_of(faults.garbled, faults.not_an_object), NO_WATCH
     ),
+    "somebody else who answers": Break(faults.portal, resources=".*"),
     "watches cut in the middle of an event": Break(
         faults.one_of(faults.cut_in_an_event, faults.ended_in_an_event), "watch"
     ),
@@ -113,4 +114,6 @@ def break_and_mend(
     assert requests / took <= how.rate * len(controllers)
     assert used / took <= CPU * len(controllers)
     assert lines <= (LINES + took) * len(controllers)
-    assert all("Traceback" not in each.logs() for each in controllers)
+    for each in controllers:
+        assert "Traceback" not in each.logs()
+        assert "gone back" not in each.logs(), "the store has not"

@@ -62,8 +62,13 @@ async def garbled(exchange: Exchange) -> web.StreamResponse:
 
 
 async def not_an_object(exchange: Exchange) -> web.StreamResponse:
-    """Answer with JSON that is nothing that was asked for."""
+    """Have the request carried out, and answer with JSON that is nothing that was asked for."""
     await exchange.whole()
+    return await portal(exchange)
+
+
+async def portal(_exchange: Exchange) -> web.StreamResponse:
+    """Answer with JSON that is nothing that was asked for; the API server never hears of it."""
     return web.json_response({"hello": "I am the captive portal of this hotel"})
 
 

@@ -113,7 +113,6 @@ def _refused_by_the_engine(image: str) -> list[Oddity]:
         Oddity(_of(image, "long-file", **mounted(emoji)), "LaunchFailed", "name too long"),
         Oddity(_of(image, "long-dir", workingDir="/" + "x" * 1000), "LaunchFailed", "too long"),
         Oddity(_of(image, "odd-mount", **mounted({"emptyDir": {}}, "/echo")), "LaunchFailed", ""),
-        Oddity(_of(image, "odd-cgroup", cgroupParent="tasks"), "LaunchFailed", ""),
         Oddity(_of(image, "odd-user", securityContext={"runAsUser": 2**31 - 1}), "", ""),
     ]
 

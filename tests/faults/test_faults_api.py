@@ -46,6 +46,7 @@ def running(bed: Bed, proxy: ApiProxy) -> Iterator[RunningController]:
     settings = QUICK | {
         "KUBECONFIG": str(proxy.kubeconfig("behind-a-proxy", token)),
         "RESYNC_INTERVAL": "5",
+        "MANAGER_LEASE_DURATION": "10",  # on a machine in use 2 s pass without a renewal
     }
     env = {f"CHALLENGE_{key}": value for key, value in settings.items()}
     controller = RunningController.start(bed, "behind-a-proxy", env=env)

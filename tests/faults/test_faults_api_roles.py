@@ -19,7 +19,7 @@ from tests.onenode import new_namespace
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = QUICK | {"RESYNC_INTERVAL": "5"}
+SETTINGS = QUICK | {"RESYNC_INTERVAL": "5", "MANAGER_LEASE_DURATION": "10"}
 
 
 @pytest.fixture(scope="module")

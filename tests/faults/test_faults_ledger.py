@@ -36,7 +36,9 @@ def running(bed: Bed, echo_image: str, disk: Path) -> Iterator[RunningController
     """One controller, whose ledger the tests spoil one after the other."""
     settings = QUICK | {"STATE_DIR": str(disk / "state"), "LEDGER_LOST_AFTER": "1"}
     env = {f"CHALLENGE_{key}": value for key, value in settings.items()}
-    controller = RunningController.start(bed, "ledger-faults", env=env)
+    controller = RunningController.start(
+        bed, "ledger-faults", env=env, module="tests.faults.verbose"
+    )
     try:
         controller.wait_until_serving()
         yield controller
@@ -129,6 +131,29 @@ def test_a_disk_that_is_full_stops_launches_until_there_is_room(
             lambda said: "free space in its folder" in said["message"],
         )
         kept.check()
+    books.settle(world, kept, echo_image)
+
+
+@SLOW
+def test_a_disk_that_fills_up_in_the_middle_of_launches_and_removals_ends_none_of_them(
+    world: World, echo_image: str
+) -> None:
+    world.apply(books.pair("leaving", echo_image))
+    kept = books.prepare(world, echo_image)
+    with books.told_by_the_node(world, "LedgerHealthy=False"):
+        books.burst(world, echo_image)
+        until(world.containers, lambda found: len(found) > 5)
+        with books.full(world.state_dir.parent):
+            world.kubectl("delete", "chinst", "leaving", "-n", world.namespace, "--wait=false")
+            until(
+                lambda: world.node_condition("LedgerHealthy"),
+                lambda said: "free space in its folder" in said["message"],
+            )
+            until(lambda: world.running_containers("leaving"), lambda seen: seen == 0)
+            kept.check()
+            assert "leaving" in world.rows()
+            assert world.controller.alive()
+    world.wait("delete", "leaving")
     books.settle(world, kept, echo_image)
 
 

@@ -1,5 +1,8 @@
 """What organisers will meet: no engine, no API server, no ports, and everything killed at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from controller.runtime import labels
@@ -12,6 +15,19 @@ from tests.integration.world import World, container, instance, until
 def ready_node(world: World) -> None:
     """Wait until this very controller serves its node."""
     world.bed.wait_for_controller(world.controller.name)
+
+
+@contextmanager
+def foreign_container(world: World, image: str, port: int) -> Iterator[None]:
+    """A container that is none of ours, and has a port of the node."""
+    with world.docker() as client:
+        published = client.create_host_config(port_bindings={9000: port})
+        made = client.create_container(image, ports=[9000], host_config=published)["Id"]
+        try:
+            client.start(made)
+            yield
+        finally:
+            client.remove_container(made, force=True)
 
 
 def test_ports_that_ran_out_are_waited_for(begin: Worlds, echo_image: str) -> None:
@@ -27,8 +43,9 @@ def test_ports_that_ran_out_are_waited_for(begin: Worlds, echo_image: str) -> No
 
 
 def test_a_port_that_somebody_else_holds_is_stepped_over(begin: Worlds, echo_image: str) -> None:
+    """By a program, and by what the engine itself maps to something that is none of ours."""
     world = begin(PORTS="10000-10003")
-    with world.listening_on_the_node(10000, 10002):
+    with world.listening_on_the_node(10000), foreign_container(world, echo_image, 10002):
         world.apply(instance("stepper", container(echo_image)))
         world.wait("Ready", "stepper")
         ports = {port["hostPort"] for port in world.get("stepper")["status"]["ports"]}

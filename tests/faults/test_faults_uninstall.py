@@ -122,7 +122,8 @@ def fill(world: World, image: str) -> None:
     )
     world.wait("jsonpath={.status.conditions[?(@.type=='Suspended')].status}=True", "rests")
     world.wait("Ready", "alone", "pair")
-    world.kubectl("wait", "chpool/web", "--for=condition=Ready", "-n", world.namespace)
+    ready = ("--for=condition=Ready", "--timeout=90s")
+    world.kubectl("wait", "chpool/web", *ready, "-n", world.namespace, timeout=120)
 
 
 @pytest.mark.slow

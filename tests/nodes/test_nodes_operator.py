@@ -8,6 +8,7 @@ import pytest
 
 from hack.bed import accounts
 from hack.bed.cluster import NAMESPACE
+from hack.bed.instances import ask
 from tests.integration.plugin import Plugin
 from tests.integration.test_pools import challenge
 from tests.integration.world import Object, container, instance, until
@@ -145,6 +146,51 @@ def test_what_was_on_a_node_that_is_forgotten_moves_and_what_was_ending_is_gone(
     assert nodes.node(3).ports_held() == 0
     assert nodes.placed() == placed
     nodes.assert_all_answer(*names)
+
+
+@pytest.mark.slow
+def test_a_forgotten_host_that_is_back_gives_up_who_has_moved_and_holds_who_has_vanished(
+    nodes: Nodes, plugin: Plugin, echo_image: str
+) -> None:
+    """What was deleted while it was away is to its agent as what a restored backup lacks."""
+    moved, ended = [f"moved-{n}" for n in range(6)], [f"ended-{n}" for n in range(7)]
+    patient(nodes.fleet)
+    said(plugin, "cordon", "node-1", "node-2")
+    nodes.apply(*(instance(name, container(echo_image)) for name in (*moved, *ended)))
+    nodes.wait("Ready", timeout=180)
+    said(plugin, "uncordon", "node-1", "node-2")
+    doors = [each for each in nodes.endpoints() if each.instance in ended]
+    nodes.fleet.agent(3).kill()
+    nodes.fleet.cut(3)
+    nodes.kubectl("delete", "chinst", *ended[:5], "-n", nodes.namespace, "--wait=false")
+    forget = ("forget-node", "node-3", "--yes")
+    until(lambda: plugin(*forget).returncode, lambda code: code == 0)
+    nodes.wait("delete", *ended[:5])
+    nodes.delete(*ended[5:])
+    until(nodes.placed, lambda placed: len(placed) == 6 and "node-3" not in placed.values())
+    nodes.wait("Ready", timeout=180)
+    placed, there = nodes.placed(), ids(nodes, 3)
+    assert len(there) == 13
+
+    nodes.fleet.heal()
+    back = nodes.node(3)
+    condition = until(
+        lambda: back.node_condition("OrphansHeld"), lambda seen: seen.get("status") == "True"
+    )
+    assert "7 instances that run here have vanished" in condition["message"]
+    assert "confirm-orphans node-3" in condition["message"]
+    until(lambda: set(back.rows()), lambda names: names == set(ended))
+    until(lambda: len(ids(nodes, 3)), lambda number: number == 7)
+    for door in doors:
+        ask(door)
+    assert node(nodes, "node-3")["spec"] == {"unschedulable": True}, "it gets nothing new"
+
+    assert "7 instances" in said(plugin, "confirm-orphans", "node-3", "--yes")
+    until(lambda: ids(nodes, 3), lambda left: left == set())
+    assert back.ports_held() == 0
+    until(lambda: back.node_condition("OrphansHeld")["status"], lambda status: status == "False")
+    assert nodes.placed() == placed
+    nodes.assert_all_answer(*moved)
 
 
 @pytest.fixture

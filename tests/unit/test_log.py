@@ -1,14 +1,17 @@
 """What an organiser reads in the log during an outage: each thing once, and no traces of kopf's."""
 
+import asyncio
 import json
 import logging
 from typing import Any
 
 import aiohttp
 import pytest
+from kopf._cogs.clients import api
 from kopf._cogs.clients.errors import APIError
 
-from controller.log import ENDS, KEPT, WHILE, Repeats, without_trace
+from controller.cluster.operator import operator_settings
+from controller.log import CLIENTS, ENDS, KEPT, WHILE, Repeats, without_trace
 
 
 def record(text: str, *args: Any, level: int = logging.WARNING, name: str = "x") -> Any:
@@ -53,6 +56,26 @@ def test_what_says_something_else_is_written_at_once() -> None:
     for text in ("a failed", "b failed", "a failed", "a failed: why"):
         log.say(text)
     assert log.lines == ["a failed", "b failed", "a failed: why"]
+
+
+def test_of_one_thing_three_causes_are_told_in_a_while() -> None:
+    log = Log()
+    for number in range(10):
+        log.say("Cannot renew %s: %s", "x", f"error {number}", name="controller.x")
+        log.say("Cannot renew %s: %s", "y", "away", name="controller.x")
+        log.say(f"Request failed: GET {number % 3}", name="kopf.x")
+    log.now += WHILE
+    log.say("Cannot renew %s: %s", "x", "error 9", name="controller.x")
+    assert log.lines == [
+        "Cannot renew x: error 0",
+        "Cannot renew y: away",
+        "Request failed: GET 0",
+        "Cannot renew x: error 1",
+        "Request failed: GET 1",
+        "Cannot renew x: error 2",
+        "Request failed: GET 2",
+        "Cannot renew x: error 9 (and 7 times since)",
+    ]
 
 
 def test_what_is_no_warning_is_always_written() -> None:
@@ -105,8 +128,82 @@ def test_what_asyncio_says_of_a_watch_that_was_told_of_is_left_out(
     assert without_trace(made) is written
 
 
+@pytest.mark.parametrize(("module", "traced"), [(f"{CLIENTS}.watching", False), ("x", True)])
+def test_an_event_that_is_none_leaves_no_trace_but_a_handlers_bug_does(
+    module: str, traced: bool
+) -> None:
+    """Kopf takes what is JSON for an event; our handlers are called from beneath its modules."""
+    made = record("Watcher has failed", level=logging.ERROR, name="kopf._core.reactor.running")
+    names = {"__name__": module}
+    exec(compile("def fail(event): return event['type']", module, "exec"), names)
+    outer = {"__name__": f"{CLIENTS}.api", "fail": names["fail"]}
+    try:
+        exec(compile("fail({})", "api", "exec"), outer)
+    except KeyError as error:
+        made.exc_info = (KeyError, error, error.__traceback__)
+    assert without_trace(made)
+    assert (made.exc_info is not None) is traced
+
+
 def test_a_watcher_whose_session_was_closed_under_it_leaves_no_trace() -> None:
     made = record("Watcher has failed", level=logging.ERROR, name=ENDS)
     made.exc_info = (AssertionError, AssertionError(), None)
     assert without_trace(made)
     assert made.exc_info is None
+
+
+async def test_kopf_stops_in_the_middle_of_a_request_without_a_trace(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, stop = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def request(**_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def watch() -> None:
+        settings = operator_settings({})
+        async for _ in api.stream("", settings=settings, stopper=stop, logger=logging.getLogger()):
+            pass
+
+    monkeypatch.setattr(api, "request", request)
+    task = asyncio.create_task(watch())
+    await asked.wait()
+    stop.set_result(None)
+    await asyncio.wait([task], timeout=0)
+    task.cancel()
+    await asyncio.wait([task])
+    (said,) = [each for each in caplog.records if each.name == "asyncio"]
+    assert not without_trace(said)
+
+
+def test_any_other_assertion_keeps_its_trace() -> None:
+    made = record("Exception in callback", level=logging.ERROR, name="asyncio")
+    try:
+        raise AssertionError
+    except AssertionError as error:
+        made.exc_info = (AssertionError, error, error.__traceback__)
+    assert without_trace(made)
+    assert made.exc_info is not None
+
+
+ATHROW = "Task exception was never retrieved\nfuture: <Task coro=<<async_generator_athrow …>()>>"
+PENDING = "Task was destroyed but it is pending!\ntask: <Task coro=<wait() running at {}/x.py:1>>"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "written"),
+    [
+        (ATHROW, RuntimeError("aclose(): asynchronous generator is already running"), False),
+        (ATHROW, KeyError(), True),
+        ("Task exception was never retrieved", RuntimeError(), True),
+        (PENDING.format("/lib/kopf/_cogs"), None, False),
+        (PENDING.format("/lib/controller"), None, True),
+    ],
+)
+def test_what_an_ended_operator_of_kopfs_leaves_to_asyncio_is_left_out(
+    text: str, error: Exception | None, written: bool
+) -> None:
+    made = record(text, level=logging.ERROR, name="asyncio")
+    made.exc_info = (type(error), error, None) if error else None
+    assert without_trace(made) is written

@@ -52,3 +52,20 @@ async def test_the_node_says_so_at_once(kept: Kept) -> None:
     kept.keeper._due.clear()
     hold(kept, 7)
     assert kept.keeper._due.is_set()
+
+
+async def test_it_says_what_they_take_and_counts_it_as_taken(kept: Kept) -> None:
+    services = kept.world.services
+    for number in range(8):
+        uid = f"u{number}"
+        services.ledger.reserve(uid, ["a", "b"], namespace="team", name=uid, now=0)
+        services.memory[uid] = 1000
+    await kept.keeper.register()
+    hold(kept, 7)
+    await kept.status()
+    status = kept.shown().status
+    assert status.orphans is not None
+    assert status.allocated is not None
+    assert (status.orphans.ports, status.orphans.memory) == (14, 7000)
+    assert (status.allocated.instances, status.allocated.ports) == (8, 16)
+    assert status.allocated.memory == 8000

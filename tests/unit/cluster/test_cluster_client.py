@@ -56,7 +56,7 @@ class Server:
 
     cluster: Cluster
     requests: list[dict[str, Any]] = field(default_factory=list)
-    answer: Callable[[], web.StreamResponse] = lambda: web.json_response({"metadata": {}})
+    answer: Callable[[], web.StreamResponse] = lambda: web.json_response({"kind": "Any"})
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Event | None = None
 
@@ -82,7 +82,7 @@ class Server:
         """Answer like this from now on."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answer = lambda: web.json_response(
-            body or {"metadata": {}}, status=status, headers=named
+            body or {"kind": "Any"}, status=status, headers=named
         )
 
 
@@ -121,8 +121,9 @@ def test_paths_are_the_api_servers(kind: Kind, arguments: tuple[str, ...], path:
 
 
 async def test_an_object_is_read_with_the_credentials(server: Server) -> None:
-    server.says(200, {"metadata": {"name": "a"}})
-    assert await server.cluster.get(LEASES, "a", "team") == {"metadata": {"name": "a"}}
+    lease = {"kind": "Lease", "metadata": {"name": "a"}}
+    server.says(200, lease)
+    assert await server.cluster.get(LEASES, "a", "team") == lease
     (sent,) = server.requests
     assert sent["method"] == "GET"
     assert sent["path"] == "/apis/coordination.k8s.io/v1/namespaces/team/leases/a"
@@ -130,12 +131,12 @@ async def test_an_object_is_read_with_the_credentials(server: Server) -> None:
 
 
 async def test_a_list_is_read_page_by_page(server: Server) -> None:
-    pages = [
+    pages: list[dict[str, Any]] = [
         {"items": [{"n": 1}, {"n": 2}], "metadata": {"continue": "more"}},
         {"items": None, "metadata": {"continue": "and more"}},
         {"items": [{"n": 3}], "metadata": {}},
     ]
-    server.answer = lambda: web.json_response(pages.pop(0))
+    server.answer = lambda: web.json_response({"kind": "ChallengeInstanceList", **pages.pop(0)})
     found = [o async for o in server.cluster.list(INSTANCES, field_selector="status.nodeName=n1")]
     assert [o["n"] for o in found] == [1, 2, 3]
     assert [r["query"].get("continue") for r in server.requests] == [None, "more", "and more"]
@@ -211,6 +212,14 @@ async def test_an_answer_that_is_no_object_is_no_crash(server: Server) -> None:
             await server.cluster.get(INSTANCES, "a", "team")
 
 
+async def test_what_an_api_server_serves_is_an_answer_though_it_has_no_metadata(
+    server: Server,
+) -> None:
+    served = {"kind": "APIResourceList", "resources": []}
+    server.says(200, served)
+    assert await server.cluster.request("GET", "/apis/x/v1") == served
+
+
 @pytest.mark.parametrize("text", ["", "null", "[1]", "{}", '{"data": {"flag": "c2Vjcm', "<html>"])
 async def test_half_an_answer_is_none_and_is_not_quoted(server: Server, text: str) -> None:
     """A Secret may be in it."""
@@ -222,7 +231,7 @@ async def test_half_an_answer_is_none_and_is_not_quoted(server: Server, text: st
 
 async def test_what_is_no_list_is_not_an_empty_one(server: Server) -> None:
     """All instances would count as gone."""
-    server.says(200, {"metadata": {}, "hello": "I am the captive portal of this hotel"})
+    server.says(200, {"kind": "Greeting", "hello": "I am the captive portal of this hotel"})
     with pytest.raises(ApiUnavailable, match="expected a list of challengeinstances"):
         [o async for o in server.cluster.list(INSTANCES)]
 
@@ -285,7 +294,7 @@ async def test_a_cancelled_request_is_cancelled_and_not_unavailable(server: Serv
 
 
 async def test_a_cluster_is_known_by_its_kube_systems_uid(server: Server) -> None:
-    server.says(200, {"metadata": {"uid": "cluster-uid"}})
+    server.says(200, {"kind": "Namespace", "metadata": {"uid": "cluster-uid"}})
     assert await server.cluster.identity() == "cluster-uid"
     assert server.requests[0]["path"] == "/api/v1/namespaces/kube-system"
 

@@ -100,11 +100,19 @@ async def test_a_watch_begins_when_all_definitions_are_served(
 
 
 @virtual
-async def test_an_api_server_that_is_away_is_left_to_the_watch() -> None:
+async def test_a_watch_begins_when_the_api_server_is_there() -> None:
+    """Kopf ends at an answer to its own question that is none."""
     cluster = FakeCluster()
+    cluster.objects[KINDS] = {"resources": [{"name": kind.plural} for kind in operator.KINDS]}
 
     async def away(_method: str, _path: str) -> None:
         raise ApiUnavailable("away")
 
     cluster.before = away
-    await operator._served("agent", cluster)
+    waiting = asyncio.create_task(operator._served("agent", cluster))
+    await asyncio.sleep(60)
+    assert not waiting.done()
+    assert len(cluster.requests) <= 60 / operator.RESTART_DELAY + 1
+    cluster.before = None
+    await asyncio.sleep(operator.RESTART_DELAY)
+    assert waiting.done()

@@ -1,6 +1,7 @@
 """Values from Secrets and ConfigMaps: only what its owner has released, and never in an error."""
 
 import base64
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -130,11 +131,20 @@ async def test_all_of_a_config_map_text_and_not_is_read() -> None:
     assert caught.value.kind is CONFIG_MAPS
 
 
+Read = Callable[[FakeCluster], Coroutine[Any, Any, Any]]
+READS: dict[str, Read] = {
+    "Secret": lambda served: secret_value(served, "team", "flags", "flag"),
+    "ConfigMap": lambda served: config_map_value(served, "team", "flags", "flag"),
+    "all of the ConfigMap": lambda served: config_map_files(served, "team", "flags"),
+}
+
+
+@pytest.mark.parametrize("what", READS)
 @pytest.mark.parametrize(
     ("refusal", "told"), [(Unauthorized, Unauthorized), (Forbidden, ReferenceMissing)]
 )
-async def test_a_token_that_has_ended_says_nothing_about_a_secret(
-    refusal: type[Forbidden], told: type[Exception]
+async def test_a_token_that_has_ended_says_nothing_about_an_object_and_a_missing_right_does(
+    refusal: type[Forbidden], told: type[Exception], what: str
 ) -> None:
     served = cluster({"flag": encoded(SECRET)}, {USE_LABEL: "true"})
 
@@ -142,5 +152,7 @@ async def test_a_token_that_has_ended_says_nothing_about_a_secret(
         raise refusal(401, "", "", {})
 
     served.before = refuse
-    with pytest.raises(told):
-        await secret_value(served, "team", "flags", "flag")
+    with pytest.raises(told) as caught:
+        await READS[what](served)
+    if told is ReferenceMissing:
+        assert f"{what.split()[-1]} 'flags' may not be read" in str(caught.value)

@@ -32,7 +32,7 @@ async def address(sent: Sent) -> AsyncIterator[str]:
 
     async def serve(request: web.Request) -> web.Response:
         sent.append(request.headers.get("Authorization"))
-        return web.json_response({"metadata": {}})
+        return web.json_response({"kind": "Any"})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", serve)
@@ -118,7 +118,7 @@ async def test_the_watch_bears_the_token_of_that_time(
 ) -> None:
     (tmp_path / "token").write_text("first\n")
     cluster = await connect(tokenFile="token")
-    async with watching.session(cluster, watching.Pace()) as http:
+    async with watching.session(cluster, watching.Pace(), watching.Askers()) as http:
         (await http.get(cluster.configuration.host)).release()
         (tmp_path / "token").write_text("second\n")
         (await http.get(cluster.configuration.host)).release()

@@ -85,3 +85,18 @@ async def test_a_list_that_the_watch_has_overtaken_is_no_store_that_has_gone_bac
     await manager._compare()
     assert cluster.history.turns == 0
     assert manager._assignments.by_uid["uid-i"].node == "b"
+
+
+@virtual
+async def test_events_twice_and_in_another_order_are_no_store_that_has_gone_back() -> None:
+    cluster = FakeCluster()
+    manager = _Manager(load({}), cluster)
+    bodies = {NODES: node_body("a"), CHALLENGES: challenge_body(), INSTANCES: instance_body("i")}
+    for kind, body in bodies.items():
+        told = [cluster.put(kind, body) for _ in range(3)]
+        tell = {NODES: manager._node, CHALLENGES: manager._challenge}.get(kind, manager._instance)
+        for number in (2, 0, 2, 1, 0):
+            tell(told[number], False)
+    for _ in range(2):
+        await manager._compare()
+    assert cluster.history.turns == 0

@@ -2,9 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from controller.api import reasons
 from controller.cluster.client import INSTANCES
-from controller.cluster.errors import ApiUnavailable, Conflict, Unauthorized
+from controller.cluster.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Unauthorized
 from controller.manager.placement import BACKLOG
 from controller.manager.waiting import PATIENCE
 from tests.unit.manager.objects import instance_body
@@ -198,3 +200,30 @@ async def test_a_write_over_what_has_changed_is_not_tried_again_before_the_watch
     await placing.settled()
     assert placing.node_of("a") == "n1"
     placing.task.cancel()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [Conflict(409, "Conflict", "why", {}), Forbidden(403, "Forbidden", "why", {})],
+    ids=["conflict", "forbidden"],
+)
+def test_a_refusal_without_a_change_is_no_reason_to_wait_for_one(refusal: ApiError) -> None:
+    @virtual
+    async def check() -> None:
+        placing = Placing("n1")
+        placing.put("a")
+
+        async def refused(method: str, _path: str) -> None:
+            if method == "PUT":
+                raise refusal
+
+        placing.cluster.before = refused
+        await placing.round(pause=5.0)
+        assert placing.count("n1") == 0
+        assert 2 <= placing.cluster.count("PUT") <= 5
+        placing.cluster.before = None
+        await asyncio.sleep(5.0)
+        assert placing.node_of("a") == "n1"
+        placing.task.cancel()
+
+    check()

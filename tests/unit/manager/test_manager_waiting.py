@@ -3,7 +3,7 @@
 from typing import Any
 
 from controller.manager.seen import Seen
-from controller.manager.waiting import PATIENCE, QUEUE_PATIENCE, RETELL, Waiting
+from controller.manager.waiting import PATIENCE, QUEUE_PATIENCE, REFUSED, RETELL, Waiting
 from tests.unit.manager.objects import instance_body
 
 DELETED = "2026-01-31T12:00:00Z"
@@ -54,11 +54,27 @@ def test_a_try_is_vain_until_something_changes_or_another_object_comes() -> None
     waiting.of("uid-a").epoch = 0
     assert waiting.is_vain(body, 0)
     assert not waiting.is_vain(body, 1)
-    waiting.of("uid-a").outdated = body
+    waiting.refuse(body)
     assert waiting.is_vain(body, 1)
     assert not waiting.is_vain(other, 1)
     waiting.forgive()
     assert not waiting.is_vain(body, 1)
+
+
+def test_what_was_refused_is_tried_again_more_and_more_rarely() -> None:
+    clock, body, waits = Clock(), instance_body("a"), []
+    waiting = Waiting(clock)
+    for _ in range(len(REFUSED) + 2):
+        waiting.refuse(body)
+        begun = clock.now
+        while waiting.is_vain(body, 1):
+            list(map(waiting.told, waiting.due()))
+            after = waiting.next_due()
+            assert after, "nobody is waited for no time"
+            clock.now += after
+            waiting.retry()
+        waits.append(clock.now - begun)
+    assert waits == [*REFUSED, REFUSED[-1], REFUSED[-1]]
 
 
 def test_only_what_is_newer_is_news_but_for_what_is_being_deleted() -> None:

@@ -19,7 +19,11 @@ class Containers:
 
     states: dict[str, str] = field(default_factory=dict)
     networks: dict[str, dict[str, str]] = field(default_factory=dict)
+    subnets: dict[str, str] = field(default_factory=dict)
+    """Those of the networks, by name."""
     busy_networks: set[str] = field(default_factory=set)
+    network_refusal: str = ""
+    """What it says to whoever wants a network removed; empty: it does it."""
     kept: dict[str, dict[str, str]] = field(default_factory=dict)
     """The engine's volumes and their labels."""
     exit_code: int = 1
@@ -92,15 +96,23 @@ class Containers:
     def networks_answer(self, method: str, path: list[str]) -> Any:
         """List and remove."""
         if method == "GET":
-            return 200, [{"Id": n, "Name": n, "Labels": m} for n, m in self.networks.items()]
+            found = [self._network(name) for name in self.networks]
+            return 200, next((each for each in found if [each["Name"]] == path), found)
         if path == ["create"] and self.creates:
             return 201, {"Id": "network"}
         if path[0] not in self.networks:
             return 404, {"message": f"network {path[0]} not found"}
+        if self.network_refusal:
+            return 500, {"message": self.network_refusal}
         if path[0] in self.busy_networks:
             return 403, {"message": f"network {path[0]} has active endpoints"}
         del self.networks[path[0]]
         return 204, b""
+
+    def _network(self, name: str) -> dict[str, Any]:
+        config = [{"Subnet": self.subnets[name]}] if name in self.subnets else []
+        found = {"Id": name, "Name": name, "Labels": self.networks[name], "Containers": {}}
+        return found | {"IPAM": {"Config": config}}
 
     def volumes(self, method: str, path: list[str]) -> Any:
         """List all, remove one."""

@@ -109,6 +109,39 @@ async def test_a_row_that_goes_while_the_agent_runs_comes_back_by_the_next_look(
     assert node.engine.states == {"web": "running"}
 
 
+async def test_a_row_that_is_wrong_while_the_agent_runs_is_put_right_by_the_next_look(
+    node: World,
+) -> None:
+    runs(node, port=10003)
+    other = node.services.ledger.reserve(UID, [PORT], namespace="team", name="web", now=7)
+    assert other != {PORT: 10003}
+    assert await compared(node) == {UID}
+    reconciler, _ = served(node)
+    await reconciler.reconcile(KEY)
+    held = node.services.ledger.get(UID)
+    assert held is not None
+    assert (held.ports, held.created) == ({PORT: 10003}, 7)
+    assert (node.engine.states, node.engine.calls) == ({"web": "running"}, [])
+    assert await told(node) == [reasons.RESERVED_AGAIN]
+    assert node.services.findings.unbooked == set()
+
+
+async def test_what_runs_on_a_port_that_another_has_in_the_ledger_is_launched_afresh(
+    node: World,
+) -> None:
+    """Whom players would reach there cannot be told any more."""
+    book = node.services.ledger
+    held = book.reserve("other", ["x"], namespace="team", name="other", now=0)
+    runs(node, port=held["x"])
+    book.reserve(UID, [PORT], namespace="team", name="web", now=7)
+    await compared(node)
+    reconciler, _ = served(node)
+    await reconciler.reconcile(KEY)
+    assert (node.engine.states, book.get(UID)) == ({}, None)
+    assert book.usage().reserved == 1
+    assert ready(node)["reason"] == reasons.LAUNCH_CRASHED
+
+
 async def test_an_orphan_goes_by_its_own_reconcile_and_is_told_of_the_node(node: World) -> None:
     node.services.ledger.reserve(UID, ["x"], namespace="team", name="web", now=0)
     node.engine.states = {"web": "exited"}
@@ -165,3 +198,31 @@ async def test_no_network_goes_or_comes_before_the_ledger_knows_what_runs(node: 
     await release.tidy(node.services)
     assert node.engine.calls == ["DELETE networks/shared"]
     assert await preparing.prepare(node.services)
+
+
+async def test_what_the_last_removal_could_not_take_away_goes_with_the_next_comparison(
+    node: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spare networks and bridges, which are kept as long as the node has an instance."""
+    half_launched(node, web="running")
+    node.engine.networks = {
+        "shared": {labels.NETWORK_KIND: labels.KIND_SHARED},
+        "spare": {labels.NETWORK_KIND: labels.KIND_INSTANCE},
+    }
+    node.engine.subnets = {
+        "spare": str(next(node.services.own_networks.pool.subnets(new_prefix=27)))
+    }
+    await compared(node)
+    assert node.services.own_networks.spare == 1
+    node.engine.states.clear()
+    del node.cluster.objects[INSTANCES.path("web", "team")]
+    node.engine.network_refusal = "not now"
+    await release.release(node.services, UID)
+    await release.tidy(node.services)
+    assert "not now" in caplog.text
+    await compared(node)
+    assert node.engine.networks.keys() == {"shared", "spare"}, "it refuses still"
+    node.engine.network_refusal = ""
+    await compared(node)
+    assert node.engine.networks == {}
+    assert node.services.own_networks.spare == 0

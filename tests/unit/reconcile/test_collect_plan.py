@@ -107,6 +107,22 @@ def test_containers_on_ports_that_the_ledger_does_not_have_are_unbooked() -> Non
     assert set(planned(seen).unbooked) == {"a", "b"}
 
 
+def test_ports_that_have_changed_places_are_unbooked_as_soon_as_the_status_tells_their_names() -> (
+    None
+):
+    exchanged = Seen(
+        objects={"a": read("a")},
+        containers={"a": [state("a", 10001, 10002)]},
+        rows={"a": row("a", 10002, 10001)},
+    )
+    assert set(planned(exchanged).unbooked) == set()
+    exchanged.objects["a"]["status"]["ports"] = [
+        {"name": f"p{n}", "containerName": "web", "containerPort": 80 + n, "protocol": "TCP"}
+        for n in range(2)
+    ]
+    assert set(planned(exchanged).unbooked) == {"a"}
+
+
 def crashed(
     *containers: ContainerState,
     begun: int | None = LONG_AGO,
@@ -214,10 +230,10 @@ def test_in_every_world_what_runs_finds_room_in_the_ledger(
     found = {
         uid: row(uid, *(each.host_port for each in container.bindings))
         for uid, container in running.items()
-        if not is_booked(rows.get(uid), [container])
+        if not is_booked(rows.get(uid), [container], {})
     }
     wrong = wrong_rows(rows, found, running)
     kept = {uid: each for uid, each in rows.items() if uid not in wrong} | found
     held = [port for each in kept.values() for port in each.ports.values()]
     assert len(held) == len(set(held))
-    assert all(is_booked(kept.get(uid), [container]) for uid, container in running.items())
+    assert all(is_booked(kept.get(uid), [container], {}) for uid, container in running.items())

@@ -1,0 +1,98 @@
+"""An operator that is stopped, as a manager's is that loses its Lease: nothing of it goes on."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import kopf
+import pytest
+from aiohttp import web
+from kubernetes.aio import client as kubernetes_client
+
+from controller.api.meta import GROUP, VERSION
+from controller.cluster import operator
+from controller.cluster.client import INSTANCES, Cluster
+
+OURS = f"/apis/{GROUP}/{VERSION}"
+KINDS = [
+    {"name": kind.plural, "kind": kind.plural, "singularName": "", "namespaced": True, "verbs": []}
+    for kind in operator.KINDS
+]
+ANSWERS: dict[str, Any] = {
+    OURS: {"metadata": {}, "resources": KINDS},
+    "/api": {"versions": ["v1"]},
+    "/apis": {
+        "groups": [
+            {
+                "name": GROUP,
+                "versions": [{"version": VERSION}],
+                "preferredVersion": {"version": VERSION},
+            }
+        ]
+    },
+}
+
+
+class Server:
+    """An API server that leaves one path unanswered, from the so many-th request on."""
+
+    def __init__(self) -> None:
+        self.mute: str = ""
+        self.answered = 0
+        self.asked = asyncio.Event()
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """Answer, or not."""
+        if request.path == self.mute:
+            if not self.answered:
+                self.asked.set()
+                await asyncio.Event().wait()
+            self.answered -= 1
+        return web.json_response(ANSWERS.get(request.path, {"metadata": {}, "resources": []}))
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def cluster(server: Server) -> AsyncIterator[Cluster]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    configuration = kubernetes_client.Configuration()
+    configuration.host = f"http://{host}:{port}"
+    made = Cluster(kubernetes_client.ApiClient(configuration))
+    yield made
+    await made.close()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(("mute", "answered"), [("/api", 0), ("/apis", 0), (OURS, 1)])
+async def test_an_operator_that_is_stopped_in_its_first_look_leaves_no_task_behind(
+    server: Server,
+    cluster: Cluster,
+    caplog: pytest.LogCaptureFixture,
+    mute: str,
+    answered: int,
+) -> None:
+    server.mute, server.answered = mute, answered
+    registry = kopf.OperatorRegistry()
+    kopf.on.event(INSTANCES.group, INSTANCES.version, INSTANCES.plural, registry=registry)(
+        lambda **_: None
+    )
+    serving = asyncio.create_task(operator.serve("test", cluster, registry))
+    async with asyncio.timeout(10):
+        await server.asked.wait()
+        serving.cancel()
+        await asyncio.wait({serving})
+    left = [task for task in asyncio.all_tasks() if "/kopf/" in repr(task)]
+    await asyncio.sleep(0.05)
+    gc.collect()
+    assert not left
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
