@@ -8,6 +8,9 @@ from types import FrameType
 import pytest
 from hypothesis import settings
 
+# To look through a million objects again and again while they are imported takes a sixth of that.
+gc.disable()
+
 # A failing example prints what repeats it; a machine that is busy with other work fails no test.
 settings.register_profile("project", print_blob=True, deadline=None)
 settings.load_profile("project")
@@ -45,10 +48,11 @@ def _module(item: pytest.Item) -> str:
     return item.nodeid.partition("::")[0]
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Have the garbage collector pass over all that was imported: it is there to the end."""
-    gc.collect()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Collect garbage from here on, but for what was imported: that is there to the end."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -60,13 +60,15 @@ class Census:
         await self._tell_of_end()
         return None
 
-    async def present(self, uid: str) -> None:
-        """The API server has it, and it is not being deleted; raises LedgerError.
+    async def exists(self, uid: str, *, deleting: bool) -> None:
+        """The API server has it, and it is being deleted or not; raises LedgerError.
 
         One that was held is so no more after a restart either: if it vanishes again, among many,
         then it is held as long as they are.
         """
-        if self._services.hold.present(uid):
+        if deleting:
+            self._services.hold.deleting(uid)
+        elif self._services.hold.present(uid):
             await self._note()
 
     async def _note(self) -> None:

@@ -115,10 +115,7 @@ class InstanceReconciler:
         if read is None:
             return await self._vanished(key, row)
         is_deleting = read["metadata"].get("deletionTimestamp")
-        if is_deleting:
-            services.hold.deleting(key.uid)
-        else:
-            await self._census.present(key.uid)
+        await self._census.exists(key.uid, deleting=bool(is_deleting))
         node = (read.get("status") or {}).get("nodeName")
         unplaced = not node and (row is not None or await self._has_containers(key.uid))
         if node != services.settings.node_name and not unplaced:
