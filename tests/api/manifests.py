@@ -226,6 +226,11 @@ MANIFESTS: dict[str, Manifest] = {
             },
             "allocated": {"instances": 5, "ports": 10, "networks": 1, "memory": 536870912},
             "launch": {"launching": 2, "waiting": 7},
+            "orphans": {
+                "instances": 8,
+                "since": "2026-07-01T18:00:00Z",
+                "until": "2026-07-01T18:10:00Z",
+            },
             "images": ["registry.example.org/pwn/baby:1"],
             "summary": {
                 "instances": "5/200",
