@@ -101,13 +101,11 @@ class Kept:
 
     def _look(self) -> dict[str, tuple[str, int]]:
         """When each container was started, by id."""
+        listed = self._world.containers()  # others come and go meanwhile
+        kept = [c["Id"] for c in listed if c["Labels"][labels.INSTANCE_NAME] in self._names]
         with self._world.docker() as client:
-            found = [client.inspect_container(c["Id"]) for c in self._world.containers()]
-        return {
-            c["Id"]: (c["State"]["StartedAt"], c["RestartCount"])
-            for c in found
-            if c["Config"]["Labels"][labels.INSTANCE_NAME] in self._names
-        }
+            found = [client.inspect_container(each) for each in kept]
+        return {c["Id"]: (c["State"]["StartedAt"], c["RestartCount"]) for c in found}
 
     def check(self) -> None:
         """Each still runs, was not started again, and answers on the ports that it had."""
