@@ -17,7 +17,7 @@ from controller.api.meta import GROUP, VERSION
 from controller.cluster import signals
 from controller.cluster.client import CHALLENGES, INSTANCES, NO_ANSWER, NODES, POOLS, Cluster, Kind
 from controller.cluster.errors import ApiError, NotFound
-from controller.cluster.watching import Askers, Pace, session
+from controller.cluster.watching import Pace, session
 
 logger = logging.getLogger(__name__)
 
@@ -186,19 +186,17 @@ class _Sessions:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._pace = Pace()
-        self._askers = Askers()
         self._open: list[aiohttp.ClientSession] = []
 
     async def login(self, **_: Any) -> kopf.AiohttpSession:
         """What kopf asks for when it starts."""
-        self._open.append(session(self._cluster, self._pace, self._askers))
+        self._open.append(session(self._cluster, self._pace))
         return kopf.AiohttpSession(
             server=self._cluster.configuration.host, aiohttp_session=self._open[-1]
         )
 
     async def close(self) -> None:
-        """End and close what an operator has left."""
-        await self._askers.end()
+        """Close what an operator has left open."""
         for each in self._open:
             await each.close()
         self._open.clear()

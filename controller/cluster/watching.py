@@ -26,48 +26,32 @@ QUIET: Final = 10.0
 """Seconds after which a request is no longer in quick succession to the one before."""
 
 
-def session(cluster: Cluster, pace: "Pace", askers: "Askers") -> aiohttp.ClientSession:
-    """A session to the cluster's API server; to be closed by who takes it, when nobody asks."""
+def session(cluster: Cluster, pace: "Pace") -> aiohttp.ClientSession:
+    """A session to the cluster's API server; to be closed by who takes it."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=cluster.tls),
         proxy=cluster.configuration.proxy,
         trust_env=False,
-        middlewares=(askers.note, pace.wait, read_whole, Bearer(cluster).sign),
+        middlewares=(heed, pace.wait, read_whole, Bearer(cluster).sign),
     )
 
 
-class Askers:
-    """The tasks that ask through a session.
+async def heed(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request, and have asyncio say nothing when the task that asks fails.
 
-    Kopf looks for what is served in tasks that outlive the one that waits for them: without a
-    session they would fail one after the other, and nobody would hear of it but asyncio.
+    Kopf looks for what is served in tasks that nobody waits for any more when one of them fails.
     """
+    if task := asyncio.current_task():
+        task.remove_done_callback(_heeded)
+        task.add_done_callback(_heeded)
+    return await handler(request)
 
-    def __init__(self) -> None:
-        """Nobody asks yet."""
-        self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def note(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Take note of who sends the request."""
-        task = asyncio.current_task()
-        if task is not None and task not in self._tasks:
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
-        return await handler(request)
-
-    async def end(self) -> None:
-        """Cancel those who are left, and wait for them."""
-        left = list(self._tasks)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # who waits for the task hears of it as well, if anybody does
+def _heeded(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()  # who waits for the task hears of it as well, if anybody does
 
 
 class NoAnswer(aiohttp.ClientConnectionError):

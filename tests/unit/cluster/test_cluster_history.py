@@ -116,3 +116,19 @@ async def test_a_watch_begins_when_the_api_server_is_there() -> None:
     cluster.before = None
     await asyncio.sleep(operator.RESTART_DELAY)
     assert waiting.done()
+
+
+@virtual
+async def test_of_two_operators_the_one_that_ends_takes_its_own_tasks_along() -> None:
+    """Kopf looks for what is served in tasks that outlive the one that waits for them."""
+
+    async def scan(settings: object) -> None:
+        await asyncio.Event().wait()
+
+    settings = [operator.operator_settings({}) for _ in range(2)]
+    mine, others = (asyncio.create_task(scan(each)) for each in settings)
+    await asyncio.sleep(1)
+    await operator._end_strays(settings[0])
+    assert mine.cancelled()
+    assert not others.done()
+    others.cancel()

@@ -118,7 +118,7 @@ async def test_the_watch_bears_the_token_of_that_time(
 ) -> None:
     (tmp_path / "token").write_text("first\n")
     cluster = await connect(tokenFile="token")
-    async with watching.session(cluster, watching.Pace(), watching.Askers()) as http:
+    async with watching.session(cluster, watching.Pace()) as http:
         (await http.get(cluster.configuration.host)).release()
         (tmp_path / "token").write_text("second\n")
         (await http.get(cluster.configuration.host)).release()

@@ -11,7 +11,7 @@ from kubernetes.aio import client as kubernetes_client
 
 from controller.cluster import watching
 from controller.cluster.client import Cluster
-from controller.cluster.watching import PAUSES, QUIET, Askers, NoAnswer, Pace, session
+from controller.cluster.watching import PAUSES, QUIET, NoAnswer, Pace, session
 
 
 class Server:
@@ -23,14 +23,10 @@ class Server:
         self.refused = asyncio.Event()
         self.text: str | None = None
         self.is_cut = False
-        self.held: asyncio.Event | None = None
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer 401 to all others; ``text`` if there is one, once nothing holds it back."""
         self.sent.append(request.headers.get("Authorization"))
-        if self.held:
-            self.refused.set()
-            await self.held.wait()
         if self.text is not None:
             return (
                 await self._cut(request, self.text) if self.is_cut else web.Response(text=self.text)
@@ -76,7 +72,7 @@ async def test_a_token_that_has_ended_is_waited_out_until_another_is_there(
 ) -> None:
     """Kopf would end at a 401, and ask no more for what has happened since."""
     monkeypatch.setattr(watching, "RETRY", 0.001)
-    async with session(cluster, Pace(), Askers()) as http:
+    async with session(cluster, Pace()) as http:
         server.accepted = "Bearer second"
         asked = asyncio.create_task(http.get(cluster.configuration.host + "/x"))
         await server.refused.wait()
@@ -88,7 +84,7 @@ async def test_a_token_that_has_ended_is_waited_out_until_another_is_there(
 
 
 async def test_each_request_bears_the_token_of_that_time(server: Server, cluster: Cluster) -> None:
-    async with session(cluster, Pace(), Askers()) as http:
+    async with session(cluster, Pace()) as http:
         (await http.get(cluster.configuration.host + "/x")).release()
         cluster.configuration.api_key["BearerToken"] = server.accepted = "Bearer second"
         (await http.get(cluster.configuration.host + "/y")).release()
@@ -124,7 +120,7 @@ async def test_the_pages_of_one_list_do_not_wait_for_each_other(
     server: Server, cluster: Cluster
 ) -> None:
     pace = Pace(lambda: 100.0)
-    async with session(cluster, pace, Askers()) as http:
+    async with session(cluster, pace) as http:
         for page in range(4):
             query = f"?continue={page}" if page else ""
             (await http.get(f"{cluster.configuration.host}/x{query}")).release()
@@ -141,32 +137,19 @@ async def test_an_answer_that_is_cut_or_none_of_an_api_server_counts_as_no_conne
     """For want of that kopf asks again; at anything else it would end."""
     assert issubclass(NoAnswer, aiohttp.ClientConnectionError)
     server.text, server.is_cut = text, is_cut
-    async with session(cluster, Pace(), Askers()) as http:
+    async with session(cluster, Pace()) as http:
         with pytest.raises(NoAnswer):
             await http.get(cluster.configuration.host + "/x")
         async with http.get(cluster.configuration.host + "/x?watch=true") as watch:
             assert watch.status == 200, "a watch is read as it comes"
 
 
-async def test_who_still_asks_when_the_watch_ends_is_ended(
-    server: Server, cluster: Cluster
-) -> None:
-    server.held, askers = asyncio.Event(), Askers()
-    async with session(cluster, Pace(), askers) as http:
-        asking = asyncio.create_task(http.get(cluster.configuration.host + "/x"))
-        await server.refused.wait()
-        await askers.end()
-        assert asking.cancelled()
-    server.held.set()
-
-
 async def test_of_who_failed_asking_asyncio_says_nothing(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with session(cluster, Pace(), askers := Askers()) as http:
+    async with session(cluster, Pace()) as http:
         asking = asyncio.create_task(http.get("http://127.0.0.1:1/x"))
         await asyncio.wait([asking])
         del asking
         gc.collect()
-    await askers.end()
     assert caplog.records == []
