@@ -93,8 +93,8 @@ async def test_a_call_without_an_answer_is_unknown_and_pending_until_it_has_one(
     fake: FakeEngine, engine: Engine
 ) -> None:
     fake.held.clear()
-    with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.1 s"):
-        await engine.call(_pause, effect=True, name="box", timeout=0.1)
+    with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.3 s"):
+        await engine.call(_pause, effect=True, name="box", timeout=0.3)
     assert engine.pending("box")
     assert not engine.pending("other")
     fake.held.set()
@@ -105,7 +105,7 @@ async def test_a_call_without_an_answer_is_unknown_and_pending_until_it_has_one(
 async def test_a_read_without_an_answer_is_unavailable(fake: FakeEngine, engine: Engine) -> None:
     fake.held.clear()
     with pytest.raises(EngineUnavailable):
-        await engine.call(lambda client: client.inspect_container("box"), effect=False, timeout=0.1)
+        await engine.call(lambda client: client.inspect_container("box"), effect=False, timeout=0.3)
 
 
 async def test_calls_on_one_name_follow_one_another(fake: FakeEngine, engine: Engine) -> None:
@@ -127,9 +127,9 @@ async def test_the_next_call_on_a_name_is_not_sent_while_one_is_unanswered(
 ) -> None:
     fake.held.clear()
     with pytest.raises(OutcomeUnknown):
-        await engine.call(_pause, effect=True, name="box", timeout=0.05)
+        await engine.call(_pause, effect=True, name="box", timeout=0.3)
     with pytest.raises(OutcomeUnknown, match="an earlier call on box"):
-        await engine.call(_pause, effect=True, name="box", timeout=0.05)
+        await engine.call(_pause, effect=True, name="box", timeout=0.3)
     assert len(fake.requests) == 1
 
 
@@ -168,7 +168,7 @@ async def test_a_call_that_never_got_to_the_engine_is_not_sent_later(
     fake.holds = lambda request: request.path == "/version"
     fake.held.clear()
     with pytest.raises(EngineUnavailable):
-        await engine.call(_pause, effect=True, name="box", timeout=0.1)
+        await engine.call(_pause, effect=True, name="box", timeout=0.3)
     fake.held.set()
     await engine.settled("box")
     assert fake.requests == []
@@ -242,7 +242,7 @@ async def test_a_call_that_was_given_up_is_counted_until_it_is_answered_and_then
     engine.answered = told.append
     release = threading.Event()
     with pytest.raises(OutcomeUnknown):
-        await engine.call(lambda _: release.wait(), effect=True, name="box", timeout=0.05)
+        await engine.call(lambda _: release.wait(), effect=True, name="box", timeout=0.3)
     begun = threading.Event()
 
     def late(_: docker.APIClient) -> None:
