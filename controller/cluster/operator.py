@@ -168,7 +168,10 @@ async def _end_strays(settings: kopf.OperatorSettings) -> None:
     Kopf's first look at what the API server has (kopf/_cogs/clients/scanning.py) goes on in tasks
     of its own that nobody ends. They are told apart by their operator's settings.
     """
-    while strays := [task for task in asyncio.all_tasks() if _settings_of(task) is settings]:
+    me = asyncio.current_task()
+    while strays := [
+        task for task in asyncio.all_tasks() if task is not me and _settings_of(task) is settings
+    ]:
         for task in strays:
             task.cancel()
         await asyncio.wait(strays)

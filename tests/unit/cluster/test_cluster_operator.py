@@ -96,3 +96,27 @@ async def test_an_operator_that_is_stopped_in_its_first_look_leaves_no_task_behi
     gc.collect()
     assert not left
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_an_operator_begins_anew_when_the_store_has_gone_back(
+    server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "RESTART_DELAY", 0.01)
+    server.mute, server.answered = OURS, 1
+    registry = kopf.OperatorRegistry()
+    kopf.on.event(INSTANCES.group, INSTANCES.version, INSTANCES.plural, registry=registry)(
+        lambda **_: None
+    )
+    serving = asyncio.create_task(operator.serve("test", cluster, registry))
+    async with asyncio.timeout(10):
+        await server.asked.wait()
+        server.asked.clear()
+        server.answered = 1
+        cluster.history.turn()
+        await asyncio.wait(
+            [serving, asyncio.ensure_future(server.asked.wait())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    assert server.asked.is_set()
+    serving.cancel()
+    await asyncio.wait({serving})
