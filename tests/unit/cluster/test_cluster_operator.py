@@ -20,7 +20,7 @@ KINDS = [
     for kind in operator.KINDS
 ]
 ANSWERS: dict[str, Any] = {
-    OURS: {"metadata": {}, "resources": KINDS},
+    OURS: {"kind": "APIResourceList", "metadata": {}, "resources": KINDS},
     "/api": {"versions": ["v1"]},
     "/apis": {
         "groups": [
