@@ -21,17 +21,20 @@ KINDS = [
 ]
 ANSWERS: dict[str, Any] = {
     OURS: {"kind": "APIResourceList", "metadata": {}, "resources": KINDS},
-    "/api": {"versions": ["v1"]},
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
     "/apis": {
+        "kind": "APIGroupList",
         "groups": [
             {
                 "name": GROUP,
                 "versions": [{"version": VERSION}],
                 "preferredVersion": {"version": VERSION},
             }
-        ]
+        ],
     },
 }
+
+NONE: dict[str, Any] = {"kind": "APIResourceList", "metadata": {}, "resources": []}
 
 
 class Server:
@@ -49,7 +52,7 @@ class Server:
                 self.asked.set()
                 await asyncio.Event().wait()
             self.answered -= 1
-        return web.json_response(ANSWERS.get(request.path, {"metadata": {}, "resources": []}))
+        return web.json_response(ANSWERS.get(request.path, NONE))
 
 
 @pytest.fixture
