@@ -228,6 +228,8 @@ MANIFESTS: dict[str, Manifest] = {
             "launch": {"launching": 2, "waiting": 7},
             "orphans": {
                 "instances": 8,
+                "ports": 16,
+                "memory": 1073741824,
                 "since": "2026-07-01T18:00:00Z",
                 "until": "2026-07-01T18:10:00Z",
             },
