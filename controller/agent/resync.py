@@ -45,7 +45,8 @@ async def resync(services: Services, queue: WorkQueue) -> None:
         queue.wake(orphan.key)
     await collect.leftovers(services, seen)
     if info := services.engine_info:
-        await lost.end(services, info)
+        listed = {state.id for states in seen.containers.values() for state in states}
+        await lost.end(services, info, listed=listed)
     if not seen.objects and not seen.containers:
         await release.tidy(services)  # the removal of the last instance may have failed to
     logger.debug(

@@ -7,15 +7,14 @@ labels of this node and installation.
 """
 
 import logging
-from collections.abc import AsyncIterator, Collection, Set
+from collections.abc import AsyncIterator, Collection
 
 from controller.api import reasons
 from controller.cluster.client import INSTANCES, Object
 from controller.ledger import Ledger
-from controller.reconcile import mounts
+from controller.reconcile import mounts, release
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.comparison import Seen
-from controller.reconcile.ownnetworks import owners
 from controller.reconcile.preparing import NOBODY
 from controller.reconcile.services import Services
 from controller.runtime import containers
@@ -67,7 +66,7 @@ async def leftovers(services: Services, seen: Seen) -> None:
     found = await _in_the_ledger(services, seen)
     used = {state.network for states in seen.containers.values() for state in states}
     try:
-        found["network"] = await networks(services, used=used)
+        found["network"] = await release.networks(services, used=used)
     except RuntimeFault as fault:
         logger.warning("Cannot remove the networks that nobody owns: %s", fault)
     for kind, names in found.items():
@@ -99,16 +98,6 @@ async def _in_the_ledger(services: Services, seen: Seen) -> dict[str, Collection
         ports = await book(Ledger.free_ownerless_ports, left, now=now)
         freed["port"] = {str(port) for port in ports}
     return freed
-
-
-async def networks(services: Services, *, used: Set[str] = frozenset()) -> list[str]:
-    """Remove the instances' networks whose owners are gone, but for spare ones; their names.
-
-    One that a container is on goes after it. Raises RuntimeFault, LedgerError.
-    """
-    own = services.own_networks
-    known = await services.book(owners, own.pool)
-    return await own.collect(known, used=used)
 
 
 def removed(services: Services, uid: str) -> None:

@@ -8,6 +8,7 @@ of the engine: at any other time one may be about to start.
 
 import asyncio
 import logging
+from collections.abc import Set
 
 from controller.reconcile import collect
 from controller.reconcile.isolation import cgroup_parent
@@ -23,18 +24,25 @@ WITHOUT_PROCESS = ("created", "exited", "dead")
 """States in which a container has none, as the engine sees it."""
 
 
-async def end(services: Services, info: EngineInfo, *, in_new_run: bool = False) -> int:
+async def end(
+    services: Services,
+    info: EngineInfo,
+    *,
+    listed: Set[str] = frozenset(),
+    in_new_run: bool = False,
+) -> int:
     """Kill the processes that the engine has lost; how many containers they were of.
 
-    ``in_new_run`` says that the engine was started anew and has been asked for nothing since.
-    Raises EngineUnavailable.
+    ``listed`` are the ids of containers that the engine has just told of: they need not be asked
+    for again. ``in_new_run`` says that the engine was started anew and has been asked for nothing
+    since. Raises EngineUnavailable.
     """
     parent = cgroup_parent(services, None)
     if parent is None or not info.root:
         return 0
     # In this order: a process is never there before its container is.
     found = await asyncio.to_thread(processes.alive, parent, info.root)
-    if not found:
+    if not found.keys() - listed:
         return 0
     known = {state.id: state for state in await containers.list_everybodys(services.engine)}
     lost = [

@@ -9,10 +9,9 @@ import logging
 from typing import Final
 
 from controller.ledger import Ledger, LedgerError, SubnetsExhausted
-from controller.reconcile import gate
+from controller.reconcile import gate, release
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.ownnetworks import PREFIX
-from controller.reconcile.release import collect
 from controller.reconcile.services import Services
 from controller.runtime.errors import RuntimeFault
 from controller.runtime.labels import Owner
@@ -34,7 +33,7 @@ async def keep_preparing(services: Services) -> None:
         await asyncio.sleep(PERIOD)
         try:
             if not known and services.started and not services.engine_problem:
-                await collect(services)  # an earlier process may have made some
+                await release.networks(services)  # an earlier process may have made some
                 known = True
             while known and await prepare(services):
                 pass

@@ -1,6 +1,7 @@
 """Release: ports, subnet and row of a removed instance go back to the ledger."""
 
 import logging
+from collections.abc import Set
 
 from controller.ledger import Ledger
 from controller.reconcile import teardown
@@ -39,13 +40,19 @@ async def tidy(services: Services) -> None:
         return
     try:
         await services.bridges.tidy()
-        await collect(services, keep=services.settings.prepared_networks > 0)
+        await networks(services, keep=services.settings.prepared_networks > 0)
     except RuntimeFault as error:
         logger.warning("Cannot remove the networks that nobody uses: %s", error.message)
 
 
-async def collect(services: Services, *, keep: bool = True) -> None:
-    """Look for networks of instances that are gone; raises RuntimeFault, LedgerError."""
+async def networks(
+    services: Services, *, used: Set[str] = frozenset(), keep: bool = True
+) -> list[str]:
+    """Remove the instances' networks whose owners are gone; their names.
+
+    One that a container is on goes after it; spare ones stay unless ``keep`` is false. Raises
+    RuntimeFault, LedgerError.
+    """
     own = services.own_networks
     known = await services.book(owners, own.pool)
-    await own.collect(known, keep=keep)
+    return await own.collect(known, used=used, keep=keep)

@@ -20,7 +20,7 @@ async def ended(
     *listed: ContainerState,
     alive: tuple[str, ...] = ("known",),
     unlisted: tuple[str, ...] = (),
-    **how: bool,
+    **how: Any,
 ) -> list[str]:
     """The containers whose processes were killed."""
     killed: list[str] = []
@@ -56,6 +56,14 @@ async def ended(
 
 async def test_what_the_engine_does_not_know_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await ended(monkeypatch) == ["known"]
+
+
+async def test_what_it_has_just_told_of_is_not_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It lists nothing here: whoever is asked for is taken for unknown."""
+    assert await ended(monkeypatch, listed={"known"}) == []
+    assert await ended(monkeypatch, KNOWN, alive=("known", "new"), listed={"known"}) == ["new"]
 
 
 async def test_what_it_has_and_does_not_list_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

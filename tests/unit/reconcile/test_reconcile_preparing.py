@@ -126,7 +126,7 @@ async def test_they_outlive_the_last_instance_until_they_are_wanted_no_more(
     while await prepare(node.services):
         pass
     wanted(node, number)  # the next process
-    await release.collect(node.services)
+    await release.networks(node.services)
     await release.tidy(node.services)
     assert len(fake_networks.there) == left
     assert not await prepare(node.services)
