@@ -32,6 +32,7 @@ __all__ = [
     "echo_image",
     "kubectl",
     "namespace",
+    "own_engine",
     "world",
 ]
 
@@ -61,6 +62,13 @@ def bed(bare_bed: Bed) -> Bed:
     """The control plane with a Docker engine beside it; no controller runs."""
     bare_bed.start_engine()
     return bare_bed
+
+
+@pytest.fixture
+def own_engine(bed: Bed) -> None:
+    """What is on a machine that is not the bed's is not the tests' to change or to take away."""
+    if bed.node().engine.namespace is None:
+        pytest.skip("needs an engine of the bed's own")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from tests.onenode import (
     echo_image,
     kubectl,
     namespace,
+    own_engine,
     world,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "echo_image",
     "kubectl",
     "namespace",
+    "own_engine",
     "world",
 ]
 

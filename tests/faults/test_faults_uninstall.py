@@ -22,15 +22,10 @@ from tests.faults.worlds import Start
 from tests.integration.test_pools import challenge, pool
 from tests.integration.world import World, container, instance, until
 
+pytestmark = pytest.mark.usefixtures("own_engine")
+
 PAGE = REPOSITORY / "docs" / "uninstall.md"
 SETTINGS = {"PREPARED_NETWORKS": "1", "MANAGER_LEASE_DURATION": "2", "BACKOFF_MAXIMUM": "2"}
-
-
-@pytest.fixture(autouse=True)
-def own_engine(bed: Bed) -> None:
-    """What is on a machine that is not the bed's is not the tests' to take away."""
-    if bed.node().engine.namespace is None:
-        pytest.skip("needs an engine of the bed's own")
 
 
 @pytest.fixture

@@ -18,14 +18,9 @@ from tests.integration.world import World, container, instance, until
 
 Start = Callable[..., RunningController]
 PUBLIC, METADATA, PORT = "8.8.8.8", "169.254.169.254", 7000
+# They flush the rules of the machine.
+pytestmark = pytest.mark.usefixtures("own_engine")
 QUICK = {"RESYNC_INTERVAL": "1", "BACKOFF_INITIAL": "0.2", "MANAGER_LEASE_DURATION": "2"}
-
-
-@pytest.fixture(autouse=True)
-def own_engine(bed: Bed) -> None:
-    """The rules of a machine that is not the bed's are not the tests' to flush."""
-    if bed.node().engine.namespace is None:
-        pytest.skip("needs an engine of the bed's own")
 
 
 @pytest.fixture

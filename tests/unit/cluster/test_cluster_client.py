@@ -34,6 +34,7 @@ from controller.cluster.errors import (
     Unauthorized,
     from_status,
 )
+from tests.unit.cluster.serving import listening
 
 REFUSALS = {
     400: ApiError,
@@ -91,17 +92,9 @@ async def server() -> AsyncIterator[Server]:
     configuration = kubernetes_client.Configuration()
     configuration.api_key = {"BearerToken": "Bearer t0ken"}
     made = Server(Cluster(kubernetes_client.ApiClient(configuration)))
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    configuration.host = f"http://{host}:{port}"
-    yield made
-    await made.cluster.close()
-    await runner.cleanup()
+    async with listening(made.serve) as configuration.host:
+        yield made
+        await made.cluster.close()
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 import kopf
 import pytest
 from aiohttp import web
-from kubernetes.aio import client as kubernetes_client
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import operator
 from controller.cluster.client import INSTANCES, Cluster
+from tests.unit.cluster.serving import cluster_of
 
 OURS = f"/apis/{GROUP}/{VERSION}"
 KINDS = [
@@ -62,18 +62,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def cluster(server: Server) -> AsyncIterator[Cluster]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.01)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    configuration = kubernetes_client.Configuration()
-    configuration.host = f"http://{host}:{port}"
-    made = Cluster(kubernetes_client.ApiClient(configuration))
-    yield made
-    await made.close()
-    await runner.cleanup()
+    async with cluster_of(server.serve, patience=0.01) as made:
+        yield made
 
 
 @pytest.mark.parametrize(("mute", "answered"), [("/api", 0), ("/apis", 0), (OURS, 1)])

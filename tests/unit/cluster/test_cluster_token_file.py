@@ -15,6 +15,7 @@ from kubernetes.aio.config import incluster_config
 from controller.cluster import client, watching
 from controller.cluster.client import NODES, Cluster, ConfigurationError
 from hack.bed.certificates import Authority
+from tests.unit.cluster.serving import listening
 
 Sent = list[str | None]
 Connect = Callable[..., Awaitable[Cluster]]
@@ -34,14 +35,8 @@ async def address(sent: Sent) -> AsyncIterator[str]:
         sent.append(request.headers.get("Authorization"))
         return web.json_response({"kind": "Any"})
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    yield f"http://{host}:{port}"
-    await runner.cleanup()
+    async with listening(serve) as where:
+        yield where
 
 
 @pytest.fixture

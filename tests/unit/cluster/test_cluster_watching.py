@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
-from kubernetes.aio import client as kubernetes_client
 
 from controller.cluster import watching
 from controller.cluster.client import Cluster
 from controller.cluster.watching import PAUSES, QUIET, NoAnswer, Pace, session
+from tests.unit.cluster.serving import cluster_of
 
 
 class Server:
@@ -52,19 +52,8 @@ def server() -> Server:
 
 @pytest.fixture
 async def cluster(server: Server) -> AsyncIterator[Cluster]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    configuration = kubernetes_client.Configuration()
-    configuration.host = f"http://{host}:{port}"
-    configuration.api_key = {"BearerToken": "Bearer first"}
-    made = Cluster(kubernetes_client.ApiClient(configuration))
-    yield made
-    await made.close()
-    await runner.cleanup()
+    async with cluster_of(server.serve, token="first") as made:
+        yield made
 
 
 async def test_a_token_that_has_ended_is_waited_out_until_another_is_there(
