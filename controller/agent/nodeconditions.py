@@ -127,22 +127,31 @@ def _ports(status: NodeStatus) -> Said:
     may, has = status.allocatable, status.allocated
     if may is None or has is None:
         return _pressure("")
-    total, free = may.ports or 0, (may.ports or 0) - (has.ports or 0)
-    before = conditions.is_true(status.conditions, conditions.PORT_PRESSURE)
-    low = is_low(free, total, before=before)
-    return _pressure(f"{free} of {total} host ports are free: widen portRange" if low else "")
+    return _scarce(
+        status,
+        conditions.PORT_PRESSURE,
+        may.ports,
+        has.ports,
+        "{} of {} host ports are free: widen portRange",
+    )
 
 
 def _networks(status: NodeStatus) -> Said:
     may, has = status.allocatable, status.allocated
     if may is None or has is None:
         return _pressure("")
-    total, free = may.networks or 0, (may.networks or 0) - (has.networks or 0)
-    before = conditions.is_true(status.conditions, conditions.NETWORK_PRESSURE)
-    low = is_low(free, total, before=before)
-    return _pressure(
-        f"{free} of {total} networks for instances of several containers are free: widen "
-        "CHALLENGE_INSTANCE_SUBNETS"
-        if low
-        else ""
+    return _scarce(
+        status,
+        conditions.NETWORK_PRESSURE,
+        may.networks,
+        has.networks,
+        "{} of {} networks for instances of several containers are free: widen "
+        "CHALLENGE_INSTANCE_SUBNETS",
     )
+
+
+def _scarce(status: NodeStatus, kind: str, may: int | None, has: int | None, message: str) -> Said:
+    """Whether little is left of something; the message takes what is free, and of how much."""
+    total, free = may or 0, (may or 0) - (has or 0)
+    low = is_low(free, total, before=conditions.is_true(status.conditions, kind))
+    return _pressure(message.format(free, total) if low else "")

@@ -18,6 +18,7 @@ from controller.cli.connection import Connection, Object
 from controller.cli.errors import Conflict, NotForgotten, NotFound
 from controller.cli.lookup import no_such_node
 from controller.cli.options import complete_nodes, connected
+from controller.cli.question import confirm
 from controller.cli.resource import INSTANCES, LEASES, NODES
 from controller.cli.state import parse
 from controller.cli.words import count
@@ -120,12 +121,7 @@ def _delete(connection: Connection, name: str, node: Object | None, lease: Objec
 def _ask(connection: Connection, name: str) -> None:
     bodies = connection.find(INSTANCES, fields=f"status.nodeName={name}")
     click.echo(summary(name, (parse(ChallengeInstance, body) for body in bodies)))
-    try:
-        sure = click.confirm(f"Forget {name}, whose host never comes back?")
-    except click.Abort as error:
-        raise NotForgotten(f"{name} is kept: nobody has answered; --yes answers") from error
-    if not sure:
-        raise NotForgotten(f"{name} is kept")
+    confirm(f"Forget {name}, whose host never comes back?", NotForgotten(f"{name} is kept"))
 
 
 def summary(name: str, instances: Iterable[ChallengeInstance]) -> str:

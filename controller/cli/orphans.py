@@ -14,6 +14,7 @@ from controller.cli.connection import Connection
 from controller.cli.errors import NotConfirmed
 from controller.cli.lookup import get_node
 from controller.cli.options import complete_nodes, connected
+from controller.cli.question import confirm
 from controller.cli.resource import NODES
 from controller.cli.state import parse
 from controller.cli.words import clock, count, printable, span
@@ -49,9 +50,7 @@ def _ask(connection: Connection, node: ChallengeNode, held: HeldOrphans) -> None
         click.echo(printable(said.message))
     since = span(connection.now() - held.since)
     click.echo(f"They have been held for {since}, the last of them until {clock(held.until)}")
-    try:
-        sure = click.confirm(f"Tear down {count(held.instances, 'instance')} on {name} now?")
-    except click.Abort as error:
-        raise NotConfirmed(f"{name} holds them: nobody has answered; --yes answers") from error
-    if not sure:
-        raise NotConfirmed(f"{name} holds them")
+    confirm(
+        f"Tear down {count(held.instances, 'instance')} on {name} now?",
+        NotConfirmed(f"{name} holds them"),
+    )
