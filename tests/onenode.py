@@ -5,7 +5,6 @@ interrupted; what a run leaves that was killed outright, the next one removes. T
 folder takes these fixtures over.
 """
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,15 +12,13 @@ from contextlib import contextmanager
 import pytest
 
 from hack.bed.bed import Bed
-from hack.bed.cache import temporary_folder
 from hack.bed.cluster import PLURALS
 from hack.bed.controllers import PROGRAM
 from hack.bed.controlplane import ControlPlane
 from hack.bed.foreign import remove_from_engine
 from hack.bed.kubeconfig import Kubectl
-from hack.bed.report import Report
 from hack.bed.running import RunningController
-from hack.bed.sweep import remove_orphans
+from hack.bed.temporary import temporary_bed
 from tests.integration.world import World
 
 __all__ = [
@@ -40,15 +37,9 @@ __all__ = [
 @pytest.fixture(scope="session")
 def bare_bed() -> Iterator[Bed]:
     """A bed with a control plane and no engine yet; for the fixtures below."""
-    report = Report()
-    remove_orphans(report)
-    name = f"test-{os.getpid()}"
-    bed = Bed.create(name, temporary_folder() / name, report, temporary=True)
-    try:
+    with temporary_bed("test") as bed:
         bed.start_control_plane()
         yield bed
-    finally:
-        bed.down()
 
 
 @pytest.fixture(scope="session")

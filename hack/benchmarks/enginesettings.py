@@ -6,7 +6,6 @@ there.
 """
 
 import csv
-import os
 import shutil
 import statistics
 from collections.abc import Callable, Mapping
@@ -17,12 +16,11 @@ import click
 
 from controller.runtime.plan import ContainerPlan
 from hack.bed.bed import Bed
-from hack.bed.cache import temporary_folder
 from hack.bed.engine import foreign_engine
 from hack.bed.errors import BedError
 from hack.bed.packages import install_missing
 from hack.bed.report import Report
-from hack.bed.sweep import remove_orphans
+from hack.bed.temporary import temporary_bed
 from hack.benchmarks import machine
 from hack.benchmarks.rawdocker import RawDocker
 
@@ -66,13 +64,10 @@ def run(folder: Path, *, instances: int, gate: int, rounds: int) -> None:
     if foreign_engine() is not None:
         raise BedError("hack/bench engine needs engines of its own: unset DOCKER_HOST, stop Docker")
     report = Report()
-    remove_orphans(report)
     install_missing(report)
-    name = f"bench-{os.getpid()}"
-    bed = Bed.create(name, temporary_folder() / name, report, temporary=True)
     compared = variants()
-    click.echo(f"{machine.describe()}\n{instances} launches at once, {gate} at a time\n")
-    try:
+    with temporary_bed("bench", report) as bed:
+        click.echo(f"{machine.describe()}\n{instances} launches at once, {gate} at a time\n")
         images = [_start(bed, number, each) for number, each in enumerate(compared, 1)]
         for number, each in enumerate(compared, 1):
             _round(bed, number, images[number - 1], each, 4, gate)
@@ -81,8 +76,6 @@ def run(folder: Path, *, instances: int, gate: int, rounds: int) -> None:
         for _ in range(rounds):
             for number, each in enumerate(compared, 1):
                 _round(bed, number, images[number - 1], each, instances, gate)
-    finally:
-        bed.down()
     _tell(compared)
     _write_csv(folder / "engine.csv", compared)
     click.echo(f"\n{folder / 'engine.csv'}")

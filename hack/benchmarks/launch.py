@@ -5,7 +5,6 @@ wide as the launch gate. Every round starts on an engine without containers.
 """
 
 import csv
-import os
 import statistics
 import time
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,7 @@ from pathlib import Path
 import click
 
 from hack.bed.bed import Bed
-from hack.bed.cache import temporary_folder
-from hack.bed.report import Report
-from hack.bed.sweep import remove_orphans
+from hack.bed.temporary import temporary_bed
 from hack.benchmarks import machine
 from hack.benchmarks.goals import Goal, tell
 from hack.benchmarks.ourlaunch import serving
@@ -56,13 +53,9 @@ class Round:
 
 def run(folder: Path, *, instances: int, gates: Sequence[int], deletes: bool) -> bool:
     """Measure, print, write `launch.csv`; True when every goal is met."""
-    report = Report()
-    remove_orphans(report)
-    name = f"bench-{os.getpid()}"
-    bed = Bed.create(name, temporary_folder() / name, report, temporary=True)
-    click.echo(f"{machine.describe()}\n{instances} instances at once")
     rounds: list[Round] = []
-    try:
+    with temporary_bed("bench") as bed:
+        click.echo(f"{machine.describe()}\n{instances} instances at once")
         bed.start_control_plane()
         bed.start_engine()
         image = bed.import_image()
@@ -72,8 +65,6 @@ def run(folder: Path, *, instances: int, gates: Sequence[int], deletes: bool) ->
             for measured in _gate(bed, image, gate, instances, deletes):
                 rounds.append(measured)
                 click.echo(_line(measured))
-    finally:
-        bed.down()
     _write_csv(folder / "launch.csv", rounds)
     click.echo()
     return tell(goals(rounds), [folder / "launch.csv"])

@@ -6,7 +6,6 @@ Lease is renewed. Nothing is ever launched.
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -25,10 +24,8 @@ from controller.cluster.client import (
 from controller.cluster.lease import micro_time
 from controller.manager.scheduler import PARALLEL
 from hack.bed.bed import Bed
-from hack.bed.cache import temporary_folder
 from hack.bed.cluster import NAMESPACE
-from hack.bed.report import Report
-from hack.bed.sweep import remove_orphans
+from hack.bed.temporary import temporary_bed
 
 RENEWAL = 10.0
 """Seconds between two renewals of a Lease, as an agent's."""
@@ -40,15 +37,9 @@ TEAM = "default"
 @contextmanager
 def control_plane() -> Iterator[Bed]:
     """A bed with a control plane and no engine, taken down at the end."""
-    report = Report()
-    remove_orphans(report)
-    name = f"bench-{os.getpid()}"
-    bed = Bed.create(name, temporary_folder() / name, report, temporary=True)
-    try:
+    with temporary_bed("bench") as bed:
         bed.start_control_plane()
         yield bed
-    finally:
-        bed.down()
 
 
 def node_name(number: int) -> str:

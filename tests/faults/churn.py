@@ -6,12 +6,18 @@ answers for itself, was launched once, and nothing else is there.
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
 from controller.runtime import labels
+from hack.bed.bed import Bed
 from hack.bed.instances import ask
+from hack.bed.kubeconfig import Kubectl
+from hack.bed.running import RunningController
 from tests.integration.world import Object, World, container, instance, until
+from tests.onenode import new_namespace
 
 CONVERGED = 90.0
 """Seconds after a fault's end within which everything is as it should be, on a machine in use."""
@@ -120,3 +126,15 @@ def _is(found: Object, kind: str) -> bool:
 def _said(found: Object) -> list[str]:
     said = found.get("status", {}).get("conditions", [])
     return [f"{c['type']}={c['status']} {c['reason']}" for c in said]
+
+
+@contextmanager
+def churning(bed: Bed, kubectl: Kubectl, agent: RunningController, image: str) -> Iterator[Churn]:
+    """Instances of an agent in a namespace of their own; nothing of them may be left at the end."""
+    with new_namespace(bed, kubectl) as namespace:
+        world = World(bed, kubectl, namespace, agent)
+        made = Churn(world, image)
+        made.begin()
+        yield made
+        world.delete()
+        world.assert_nothing_left()

@@ -8,29 +8,7 @@ from hack.bed.bed import Bed
 from hack.bed.kubeconfig import Kubectl
 from tests.faults.worlds import QUICK, Start, Worlds
 from tests.integration.world import World
-from tests.onenode import (
-    bare_bed,
-    bed,
-    control_plane,
-    controller,
-    echo_image,
-    kubectl,
-    namespace,
-    own_engine,
-    world,
-)
-
-__all__ = [
-    "bare_bed",
-    "bed",
-    "control_plane",
-    "controller",
-    "echo_image",
-    "kubectl",
-    "namespace",
-    "own_engine",
-    "world",
-]
+from tests.onenode import *  # noqa: F403  # its fixtures are those of this folder
 
 
 @pytest.fixture

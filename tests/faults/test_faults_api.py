@@ -14,10 +14,8 @@ from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 from tests.faults.api_breaks import BREAKS, break_and_mend
 from tests.faults.api_proxy import ApiProxy
-from tests.faults.churn import Churn
+from tests.faults.churn import Churn, churning
 from tests.faults.worlds import QUICK
-from tests.integration.world import World
-from tests.onenode import new_namespace
 
 IN_SHORT = {
     "every write conflicts",
@@ -60,13 +58,8 @@ def churn(
     bed: Bed, kubectl: Kubectl, running: RunningController, echo_image: str
 ) -> Iterator[Churn]:
     """The instances of this module; nothing of them may be left at its end."""
-    with new_namespace(bed, kubectl) as namespace:
-        world = World(bed, kubectl, namespace, running)
-        made = Churn(world, echo_image)
-        made.begin()
+    with churning(bed, kubectl, running, echo_image) as made:
         yield made
-        world.delete()
-        world.assert_nothing_left()
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,8 @@ from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 from tests.faults.api_breaks import break_and_mend
 from tests.faults.api_proxy import ApiProxy
-from tests.faults.churn import Churn
+from tests.faults.churn import Churn, churning
 from tests.faults.worlds import QUICK
-from tests.integration.world import World
-from tests.onenode import new_namespace
 
 pytestmark = pytest.mark.slow
 
@@ -60,13 +58,8 @@ def churn(
     bed: Bed, kubectl: Kubectl, controllers: dict[str, RunningController], echo_image: str
 ) -> Iterator[Churn]:
     """The instances of these two; nothing of them may be left at the end."""
-    with new_namespace(bed, kubectl) as namespace:
-        world = World(bed, kubectl, namespace, controllers["agent"])
-        made = Churn(world, echo_image)
-        made.begin()
+    with churning(bed, kubectl, controllers["agent"], echo_image) as made:
         yield made
-        world.delete()
-        world.assert_nothing_left()
 
 
 @pytest.mark.parametrize(

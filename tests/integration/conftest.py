@@ -8,29 +8,7 @@ import pytest
 from hack.bed.bed import Bed
 from hack.bed.registry import Registry
 from tests.integration.registries import HeldDoor
-from tests.onenode import (
-    bare_bed,
-    bed,
-    control_plane,
-    controller,
-    echo_image,
-    kubectl,
-    namespace,
-    own_engine,
-    world,
-)
-
-__all__ = [
-    "bare_bed",
-    "bed",
-    "control_plane",
-    "controller",
-    "echo_image",
-    "kubectl",
-    "namespace",
-    "own_engine",
-    "world",
-]
+from tests.onenode import *  # noqa: F403  # its fixtures are those of this folder
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,14 @@
 One bed serves the whole run, and one fleet of controllers; what a test breaks is healed after it.
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from hack.bed.bed import Bed
-from hack.bed.cache import temporary_folder
 from hack.bed.fleet import Fleet, start_nodes
 from hack.bed.image import IMAGE
-from hack.bed.report import Report
-from hack.bed.sweep import remove_orphans
+from hack.bed.temporary import temporary_bed
 from tests.nodes.nodes import Nodes
 
 NODES = 3
@@ -31,17 +28,10 @@ after 8."""
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
     """A control plane and three nodes, each with an engine that has the test image."""
-    report = Report()
-    remove_orphans(report)
-    name = f"nodes-{os.getpid()}"
-    folder = temporary_folder() / name
-    bed = Bed.create(name, folder, report, temporary=True, own_engines=True)
-    try:
+    with temporary_bed("nodes", own_engines=True) as bed:
         bed.start_control_plane()
         start_nodes(bed, NODES)
         yield bed
-    finally:
-        bed.down()
 
 
 @pytest.fixture(scope="session")

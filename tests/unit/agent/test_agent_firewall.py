@@ -1,26 +1,19 @@
 """The agent's firewall: kept in force, told where it cannot be, and put right when it can."""
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 import pytest
 
 from controller.agent.firewall import NOT_YET, FirewallKeeper
-from controller.ledger import Ledger
 from controller.reconcile.result import Waiting
 from controller.runtime import networks
-from controller.runtime.engine import Engine
 from controller.runtime.firewall import FirewallFault
 from controller.runtime.rules import Policy
 from controller.settings import load
 from tests.unit.reconcile.virtual_time import now, virtual
-from tests.unit.reconcile.world import World, world
-from tests.unit.runtime.fake_engine import FakeEngine
+from tests.unit.reconcile.world import World
 
 
 @dataclass
@@ -40,21 +33,10 @@ class Kernel:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(tmp_path / "ledger.db", "10000-10019", seed=1) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def node(ledger: Ledger) -> AsyncIterator[World]:
-    folder = Path(tempfile.mkdtemp(prefix="cc-"))
-    fake = FakeEngine(folder / "docker.sock")
-    engine = Engine(fake.url, timeout=5.0)
-    made = world(ledger, fake, engine)
-    made.services.unsafe = NOT_YET
-    yield made
-    await engine.close()
-    shutil.rmtree(folder)
+def node(node: World) -> World:
+    """A node whose rules have not been laid down yet."""
+    node.services.unsafe = NOT_YET
+    return node
 
 
 @pytest.fixture

@@ -66,6 +66,15 @@ async def cluster(server: Server) -> AsyncIterator[Cluster]:
         yield made
 
 
+async def serve(cluster: Cluster) -> None:
+    """An operator that watches instances."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.event(INSTANCES.group, INSTANCES.version, INSTANCES.plural, registry=registry)(
+        lambda **_: None
+    )
+    await operator.serve("test", cluster, registry)
+
+
 @pytest.mark.parametrize(("mute", "answered"), [("/api", 0), ("/apis", 0), (OURS, 1)])
 async def test_an_operator_that_is_stopped_in_its_first_look_leaves_no_task_behind(
     server: Server,
@@ -75,11 +84,7 @@ async def test_an_operator_that_is_stopped_in_its_first_look_leaves_no_task_behi
     answered: int,
 ) -> None:
     server.mute, server.answered = mute, answered
-    registry = kopf.OperatorRegistry()
-    kopf.on.event(INSTANCES.group, INSTANCES.version, INSTANCES.plural, registry=registry)(
-        lambda **_: None
-    )
-    serving = asyncio.create_task(operator.serve("test", cluster, registry))
+    serving = asyncio.create_task(serve(cluster))
     async with asyncio.timeout(10):
         await server.asked.wait()
         serving.cancel()
@@ -96,11 +101,7 @@ async def test_an_operator_begins_anew_when_the_store_has_gone_back(
 ) -> None:
     monkeypatch.setattr(operator, "RESTART_DELAY", 0.01)
     server.mute, server.answered = OURS, 1
-    registry = kopf.OperatorRegistry()
-    kopf.on.event(INSTANCES.group, INSTANCES.version, INSTANCES.plural, registry=registry)(
-        lambda **_: None
-    )
-    serving = asyncio.create_task(operator.serve("test", cluster, registry))
+    serving = asyncio.create_task(serve(cluster))
     async with asyncio.timeout(10):
         await server.asked.wait()
         server.asked.clear()
