@@ -120,7 +120,7 @@ def tell(services: Services, kind: str, number: int = 1) -> None:
     """Count what was collected."""
     if number:
         services.findings.tally[kind] += number
-        services.metrics.collected(kind, number)
+        services.metrics.collection.collected(kind, number)
 
 
 def _event(services: Services, message: str) -> None:

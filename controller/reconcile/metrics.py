@@ -9,27 +9,12 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from controller.reconcile.collection_metrics import CollectionMetrics
 from controller.reconcile.gate import Gate, Work
-from controller.reconcile.hold import Hold
-from controller.reconcile.home import Home
 from controller.runtime.engine import Engine
 
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper ends of the histograms' buckets: a launch takes half a second, a long queue minutes."""
-
-COLLECTED: Final = (
-    "launch",
-    "container",
-    "process",
-    "network",
-    "volume",
-    "folder",
-    "row",
-    "port",
-    "subnet",
-    "slot",
-)
-"""The kinds of what is collected."""
 
 
 class LaunchMetrics:
@@ -85,33 +70,12 @@ class LaunchMetrics:
             ["cause"],
             registry=registry,
         )
-        self._collected = Counter(
-            "challenge_collected",
-            "What nobody owned any more and was taken away, by kind; a launch is one that crashed, "
-            "and its containers and the rest of it are counted beside it.",
-            ["kind"],
-            registry=registry,
-        )
-        self._reserved_again = Counter(
-            "challenge_reserved_again",
-            "Instances that ran while the ledger had lost their ports, and has them again.",
-            registry=registry,
-        )
         self._unanswered = Gauge(
             "challenge_engine_unanswered_calls",
             "Calls that the engine has not answered in time, and may still be carrying out.",
             registry=registry,
         )
-        self._orphans = Gauge(
-            "challenge_orphans_held",
-            "Instances left running that have vanished from the API server (OrphansHeld).",
-            registry=registry,
-        )
-        self._wrong_cluster = Gauge(
-            "challenge_wrong_cluster",
-            "1 while the API server is that of another cluster than the ledger's.",
-            registry=registry,
-        )
+        self.collection = CollectionMetrics(registry)
         for work in Work:  # a series that is there from the start can be alerted on
             self._waiting.labels(work.value)
             self._waited.labels(work.value)
@@ -119,8 +83,6 @@ class LaunchMetrics:
         self._launches.labels("succeeded", "")
         for cause in ("exit", "engine", "request"):
             self._restarts.labels(cause)
-        for kind in COLLECTED:
-            self._collected.labels(kind)
 
     def watch(self, gate: Gate, engine: Engine) -> None:
         """Show this gate's and this engine's state whenever somebody asks."""
@@ -129,11 +91,6 @@ class LaunchMetrics:
         for work in Work:
             self._waiting.labels(work.value).set_function(partial(gate.waiting_for, work))
         self._unanswered.set_function(lambda: engine.unanswered)
-
-    def watch_cluster(self, hold: Hold, home: Home) -> None:
-        """Show who is held, and whether another cluster answers, whenever somebody asks."""
-        self._orphans.set_function(lambda: held.instances if (held := hold.summary()) else 0)
-        self._wrong_cluster.set_function(lambda: home.is_away)
 
     def waited(self, work: Work, seconds: float) -> None:
         """A slot was granted after that time in the queue."""
@@ -155,11 +112,3 @@ class LaunchMetrics:
     def restarted(self, cause: str, containers: int = 1) -> None:
         """Containers were started again; ``cause`` is exit, engine or request."""
         self._restarts.labels(cause).inc(containers)
-
-    def collected(self, kind: str, number: int = 1) -> None:
-        """So many things without an owner were taken away; ``kind`` is one of `COLLECTED`."""
-        self._collected.labels(kind).inc(number)
-
-    def reserved_again(self) -> None:
-        """An instance that runs has got the ports again that the ledger had lost."""
-        self._reserved_again.inc()

@@ -57,7 +57,7 @@ def reserved_again(services: Services, read: Object, row: Row) -> None:
     """Say that the ledger has the instance's ports again."""
     services.findings.unbooked.discard(row.uid)
     services.findings.tally["reserved"] += 1
-    services.metrics.reserved_again()
+    services.metrics.collection.reserved_again()
     ports = ", ".join(f"{name} {port}" for name, port in row.ports.items()) or "none"
     message = f"The ledger had lost it, and has it again, on the ports that it runs on: {ports}"
     services.recorder.event(read, "Normal", reasons.RESERVED_AGAIN, message)

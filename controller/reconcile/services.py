@@ -117,7 +117,7 @@ class Services:
         self.home = Home(self.cluster, self.cluster_uid)
         self.hold = Hold(self.settings.orphan_hold, self.clock, self.wake, self.monotonic)
         self.hold.load(self.ledger.get_meta(META), self.ledger.uids())
-        self.metrics.watch_cluster(self.hold, self.home)
+        self.metrics.collection.watch(self.hold, self.home)
         self.folders = Folders(self.settings.state_dir.absolute() / "instances")
 
     async def book(

@@ -57,7 +57,7 @@ async def told(node: World) -> list[str]:
 
 
 def count(node: World, kind: str) -> float:
-    for family in node.services.metrics._collected.collect():
+    for family in node.services.metrics.collection._collected.collect():
         for sample in family.samples:
             if sample.name.endswith("_total") and sample.labels.get("kind") == kind:
                 return float(sample.value)
