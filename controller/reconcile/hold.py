@@ -170,12 +170,19 @@ class Hold:
         return anew
 
     def confirm(self, until: str) -> None:
-        """The operator wants those gone that are held until then or less long (RFC 3339)."""
+        """The operator wants those gone that are held until then or less long (RFC 3339).
+
+        It has to be when the hold of one of them ends: what was confirmed of an earlier hold says
+        nothing of this one, whatever the duration was then, or the clock.
+        """
         try:
             moment = datetime.fromisoformat(until).timestamp()
         except ValueError:
             return
-        for orphan in self._held():
+        held = self._held()
+        if moment not in {self._until(orphan) for orphan in held}:
+            return
+        for orphan in held:
             if self._until(orphan) <= moment:
                 orphan.confirmed = True
                 self._wake(orphan.key.uid)

@@ -156,6 +156,8 @@ def test_a_hold_survives_its_agent_and_ends_with_its_time(
     plane.restore(backup)
     held(world)
     until_when = orphans(world)["until"]
+    # An Event that still waits for the API server's pause to end would go with the agent.
+    until(lambda: node_events(kubectl), lambda seen: "OrphansHeld" in seen)
     world.controller.kill()
     again = begin(**hold, STATE_DIR=str(world.controller.state_dir))
     again.state_dir = world.state_dir

@@ -80,7 +80,8 @@ def test_rules_that_are_flushed_are_put_back(world: World, echo_image: str) -> N
     for words in (("iptables", "-F"), ("iptables", "-t", "raw", "-F"), ("ip6tables", "-F")):
         on_the_node(world.bed, *words)
     until(lambda: jumps(world), lambda seen: sorted(seen) == sorted(wanted), timeout=20)
-    assert "put back" in world.controller.logs()
+    # Logged once the last of the commands has ended, IPv6's too.
+    until(world.controller.logs, lambda seen: "put back" in seen)
 
     # A rule of somebody else's before ours would let through what ours refuse.
     on_the_node(world.bed, "iptables", "-I", "FORWARD", "-j", "ACCEPT")

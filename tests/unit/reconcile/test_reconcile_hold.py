@@ -130,6 +130,18 @@ def test_a_confirmation_is_for_those_that_were_held_when_it_was_given() -> None:
     assert scene.hold.keeps("u8"), "an annotation that stays confirms no later hold"
 
 
+def test_a_confirmation_of_a_hold_that_was_to_end_later_confirms_none() -> None:
+    """The duration was longer at the time, or the clock ahead; and the annotation has stayed."""
+    scene = Scene(20)
+    scene.vanish(0, 6)
+    found = scene.hold.summary()
+    assert found is not None
+    scene.hold.confirm(rfc3339(found.until + timedelta(minutes=9)))
+    assert scene.held() == 6
+    scene.hold.confirm(rfc3339(found.until))
+    assert scene.held() == 0
+
+
 @pytest.mark.parametrize("text", ["", "yes", "true", "2026", "12:00"])
 def test_what_is_no_time_confirms_nothing(text: str) -> None:
     scene = Scene(10)
