@@ -4,6 +4,7 @@ A pid alone is never signalled: it may have been given to another program since.
 /proc tells them apart, and a pidfd keeps them apart while we act.
 """
 
+import atexit
 import os
 import select
 import shutil
@@ -222,6 +223,13 @@ def _reap(pid: int) -> None:
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
         del _children[pid]
+
+
+@atexit.register
+def _reap_all() -> None:
+    """Take note of those that nobody stopped since they had ended themselves."""
+    for pid in list(_children):
+        _reap(pid)
 
 
 def _path(program: str) -> str:
