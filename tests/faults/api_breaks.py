@@ -1,13 +1,14 @@
 """The ways in which the way to the API server breaks, and what is bearable meanwhile."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hack.bed.running import RunningController
 from tests.faults import api_faults as faults
-from tests.faults.api_proxy import ApiProxy, Fault
+from tests.faults.api_proxy import ApiProxy, Call, Fault
 from tests.faults.churn import Churn
 from tests.integration.world import until
 
@@ -17,6 +18,10 @@ CPU: Final = 0.5
 """CPU seconds in a second at most, of one controller."""
 BURST: Final = 45.0
 """Requests in a second at most where seven watches begin anew, quickly at first."""
+STRAGGLERS: Final = 4
+"""Requests for one resource at most that were under way when the first one was refused."""
+ASKED_BY_US: Final = "get|create|update|patch"
+"""What kopf, which keeps a pause for each of its own requests, does not ask for."""
 LINES: Final = 20
 """Log lines at most, of one controller, and one more each second: each part says it once."""
 
@@ -32,6 +37,8 @@ class Break:
     seconds: float = 2.5
     rate: float = 30.0
     """Requests in a second at most, on average, while it is broken; the usual ones included."""
+    pause: float = 0.0
+    """Seconds for which a resource is to be left alone once a request for it was refused."""
 
 
 ANY: Final = faults.one_of(
@@ -50,6 +57,7 @@ ERRORS: Final = faults.one_of(
     faults.answers(502, body=faults.HTML),
     faults.answers(500, body=""),
 )
+TOO_MANY: Final = faults.answers(429, "TooManyRequests", Retry_After="2")
 NO_WATCH: Final = "get|list|create|update|patch|delete"
 
 BREAKS: Final = {
@@ -58,9 +66,8 @@ BREAKS: Final = {
     "every watch and list is too old": Break(
         faults.answers(410, "Expired"), "watch|list", rate=BURST
     ),
-    "too many requests": Break(
-        faults.answers(429, "TooManyRequests", Retry_After="2"), rate=6.0, seconds=4.0
-    ),
+    "too many requests": Break(TOO_MANY, NO_WATCH, rate=6.0, seconds=4.0, pause=2.0),
+    "too many watches": Break(TOO_MANY, "list|watch", rate=12.0, seconds=4.0),
     "errors of all kinds": Break(ERRORS),
     "answers that are no JSON": Break(
         faults.one_of(faults.garbled, faults.not_an_object), NO_WATCH
@@ -100,6 +107,7 @@ def break_and_mend(
         until(lambda: time.monotonic() - begun > how.seconds and rule.struck > 0)
         took = time.monotonic() - begun
         requests = len(proxy.made(since=begun))
+        asked = proxy.made(ASKED_BY_US, how.resources + "(/.*)?", since=begun)
     used = sum(each.process.cpu_seconds() for each in controllers) - used
     said = [each.logs()[logged[each.name] :] for each in controllers]
     mended = time.monotonic()
@@ -110,10 +118,24 @@ def break_and_mend(
         f"{name}: {took:.1f} s, {requests} requests, {rule.struck} broken, {used:.1f} s CPU, "
         f"{lines} lines, converged after {converged:.1f} s"
     )
-    print("\n".join(said))
+    print(f"{dict(_early(asked, how.pause))} within a pause", *said, sep="\n")
     assert requests / took <= how.rate * len(controllers)
+    assert all(number <= STRAGGLERS for number in _early(asked, how.pause).values())
     assert used / took <= CPU * len(controllers)
     assert lines <= (LINES + took) * len(controllers)
     for each in controllers:
         assert "Traceback" not in each.logs()
         assert "gone back" not in each.logs(), "the store has not"
+
+
+def _early(calls: Sequence[Call], pause: float) -> Counter[str]:
+    """By resource, how many requests came within ``pause`` seconds of the first one, it included.
+
+    All of them are refused.
+    """
+    first: dict[str, float] = {}
+    early = Counter[str]()
+    for call in calls:
+        resource = call.resource.partition("/")[0]
+        early[resource] += call.at < first.setdefault(resource, call.at) + pause
+    return early
