@@ -37,6 +37,8 @@ ASSUMED = ("debconf", "dpkg", "libdb5.3", "libnsl2", "mawk", "openssl")
 
 # Nothing reads it in a container. What says under which licence a package comes stays.
 STRIPPED = (
+    "etc/dpkg",
+    "etc/update-motd.d",
     "usr/share/bash-completion",
     "usr/share/info",
     "usr/share/lintian",
@@ -49,7 +51,6 @@ STRIPPED = (
     f"usr/lib/{PYTHON}/test",
     "usr/share/bug",
     "usr/share/python3",
-    "lib/systemd",
     "usr/lib/systemd",
 )
 USER = 65532
