@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hack.bed.cache import REPOSITORY, cache_folder
+from hack.bed.cache import REPOSITORY, locked
 from hack.bed.errors import BedError
 from hack.bed.golang import go_architecture
 from hack.bed.report import Report, clock_text
@@ -68,8 +68,9 @@ def write_image(
     if not output.parent.is_dir():
         raise BedError(f"--output {output}: there is no folder {output.parent}; make it first")
     started, created = time.monotonic(), _created()
-    base = base_layer(mirrors, report, fresh=fresh)
-    with tempfile.TemporaryDirectory(dir=cache_folder() / "image", prefix="project-") as scratch:
+    report.progress("waiting for another build of the image")
+    with locked("image"), tempfile.TemporaryDirectory(prefix="image-") as scratch:
+        base = base_layer(mirrors, report, fresh=fresh)
         layers = [base.layer, project_layer(base.root, Path(scratch), report)]
         part = output.with_name(f".{output.name}.{os.getpid()}")
         try:

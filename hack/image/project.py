@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from hack.bed.cache import REPOSITORY, cache_folder, locked
+from hack.bed.cache import REPOSITORY, cache_folder
 from hack.bed.processes import run
 from hack.bed.report import Report
 from hack.image import python
@@ -61,21 +61,13 @@ def _wheel(scratch: Path) -> Path:
 
 def _setuptools() -> Path:
     folder = cache_folder() / "image" / f"setuptools-{contents_key(BUILD_REQUIREMENTS)}"
-    with locked("image"):
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            made = folder.with_suffix(".part")
-            shutil.rmtree(made, ignore_errors=True)
-            run(
-                *(sys.executable, "-m", "pip", "install", "--quiet"),
-                *(
-                    "--disable-pip-version-check",
-                    "--target",
-                    made,
-                    "--requirement",
-                    BUILD_REQUIREMENTS,
-                ),
-                timeout=600,
-            )
-            made.rename(folder)
+    if not folder.exists():
+        made = folder.with_suffix(".part")
+        shutil.rmtree(made, ignore_errors=True)
+        run(
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--target", made, "--requirement", BUILD_REQUIREMENTS),
+            timeout=600,
+        )
+        made.rename(folder)
     return folder
