@@ -1,11 +1,15 @@
 """Containers of the product's own image, on the bed's engine."""
 
+import shlex
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import docker
+
+from hack.bed.cache import REPOSITORY
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,16 @@ def run_in(client: docker.APIClient, image: str, *words: str, **settings: Any) -
         code = client.wait(made, timeout=60)["StatusCode"]
         output = client.logs(made, stdout=True, stderr=False).decode()
         return Ended(code, output, client.logs(made, stdout=False, stderr=True).decode())
+
+
+def documented(command: str, page: str) -> dict[str, list[str]]:
+    """The options of a command on a page of docs/, each with its values, as they are there."""
+    text = (REPOSITORY / "docs" / page).read_text()
+    _, begin, rest = text.partition(f"\n$ {command} ")
+    assert begin, f"docs/{page} has no command {command}"
+    words = shlex.split(rest.replace("\\\n", " ").partition("\n")[0])
+    found: dict[str, list[str]] = defaultdict(list)
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        if word.startswith("--"):
+            found[word].extend([] if following.startswith("--") else [following])
+    return found

@@ -1,6 +1,7 @@
 """The container image: it is what it says, runs with next to no rights, and is a whole agent."""
 
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -19,12 +20,10 @@ from hack.bed.kubeconfig import Kubectl
 from hack.bed.processes import run
 from hack.bed.running import RunningController
 from hack.image.image import default_tag
-from tests.integration.containers import container_of, run_in
+from tests.integration.containers import container_of, documented, run_in
 from tests.integration.world import Instances, container, instance
 
 NOBODY = "65532:65532"
-# What the agent does beside talking: rules; instances' files, whoever owns them; lost processes.
-RIGHTS = ["DAC_OVERRIDE", "FOWNER", "KILL", "LINUX_IMMUTABLE", "NET_ADMIN", "NET_RAW", "SYS_PTRACE"]
 EVERY_MODULE = """
 import importlib, pkgutil, controller
 for module in pkgutil.walk_packages(controller.__path__, "controller."):
@@ -159,6 +158,16 @@ def test_the_same_code_gives_the_same_image(archive: Path, tmp_path: Path) -> No
     assert again.read_bytes() == archive.read_bytes()
 
 
+@pytest.mark.slow
+def test_the_same_packages_give_the_same_image(tmp_path: Path) -> None:
+    env = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = (sys.executable, "-m", "hack.image", "--fresh", "--output")
+    made = [tmp_path / "one.tar", tmp_path / "other.tar"]
+    for file in made:
+        run(*command, file, env=env, timeout=600)
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
 @pytest.mark.usefixtures("own_engine")
 def test_containerd_takes_it(bed: Bed, archive: Path) -> None:
     folder = bed.engine().state.folder
@@ -173,7 +182,7 @@ def test_containerd_takes_it(bed: Bed, archive: Path) -> None:
 def agent(
     bed: Bed, kubectl: Kubectl, client: docker.APIClient, image: str, own_engine: None
 ) -> Iterator[str]:
-    """An agent in a container of its node's engine, and a manager; the container's id."""
+    """An agent in a container of its node's engine, as the docs run it, and a manager; its id."""
     name = "image-agent"
     manager = RunningController.start(bed, "image-manager", role="manager", number=None)
     node = bed.node()
@@ -182,17 +191,28 @@ def agent(
     state = Path(settings["CHALLENGE_STATE_DIR"])
     state.mkdir(parents=True, mode=0o700)
     Path("/run/xtables.lock").touch(mode=0o600)
-    locks = (Path("/run/lock"), Path("/run/xtables.lock"))
-    shared = (*locks, state, Path(node.engine.url.removeprefix("unix://")))
-    read = (kubeconfig, kubeconfig.with_suffix(".token"), Path("/sys/fs/cgroup"))
-    binds = [f"{path}:{path}" for path in shared] + [f"{path}:{path}:ro" for path in read]
+    given = documented("docker run", "image.md")
+    here = {
+        "/run/docker.sock": [node.engine.url.removeprefix("unix://")],
+        "/var/lib/challenge-controller": [str(state)],
+        "/etc/challenge-controller": [str(kubeconfig), str(kubeconfig.with_suffix(".token"))],
+    }
+    binds = []
+    for volume in given["--volume"]:
+        source, _, target = volume.partition(":")
+        mode = target.partition(":")[2] or "rw"
+        binds += [f"{path}:{path}:{mode}" for path in here.get(source, [source])]
     with container_of(
         *(client, image, "agent"),
         environment=settings,
-        user="0:0",
-        cap_add=RIGHTS,
-        network_mode="host",
-        pid_mode="host",
+        user=given["--user"][0],
+        cap_drop=given["--cap-drop"],
+        cap_add=given["--cap-add"],
+        security_opt=given["--security-opt"],
+        network_mode=given["--network"][0],
+        pid_mode=given["--pid"][0],
+        read_only="--read-only" in given,
+        tmpfs=dict.fromkeys(given["--tmpfs"], ""),
         binds=binds,
     ) as made:
         yield made
