@@ -34,6 +34,7 @@ from controller.manager.drain import Drain
 from controller.manager.expiry import Expiry
 from controller.manager.health import Health
 from controller.manager.metrics import ManagerMetrics
+from controller.manager.neighbours import Neighbours
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.pools import Pools
@@ -113,6 +114,8 @@ class _Manager:
             lambda: self._scheduler.kick(),
             settings.launches,
             lease_duration=float(settings.node_lease_duration),
+            installation=settings.installation,
+            others=Neighbours(settings.namespaces),
         )
         self._health = Health(cluster, self.recorder, self._nodes, self._in_use, settings)
         self._pools = Pools(cluster, self.recorder, self._nodes, settings.namespaces)
@@ -190,6 +193,9 @@ class _Manager:
         if not self._seen.is_news(body):
             return
         placed = (body.get("status") or {}).get("nodeName")
+        if placed in self._nodes.others.names:
+            self._gone(uid)
+            return
         if body["metadata"].get("deletionTimestamp") and not placed:
             self._health.orphans.observe(plain(body))  # whether the rest can be read or not
             self._gone(uid)
