@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
+from controller import health
 from controller.api.instance import ChallengeInstance
 from controller.cluster import operator
 from controller.cluster.client import (
@@ -39,6 +40,7 @@ from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.pools import Pools
 from controller.manager.quota import Quota
+from controller.manager.readiness import lacks
 from controller.manager.scheduler import Scheduler, plain
 from controller.manager.seen import Seen
 from controller.settings import Settings
@@ -55,11 +57,12 @@ async def run(
     cluster: Cluster,
     identity: str | None = None,
     registry: CollectorRegistry | None = None,
+    well: health.Health | None = None,
 ) -> None:
     """Manage the cluster until cancelled, whenever the Lease is ours.
 
     ``identity`` is the Lease's holder; without it one that no other process has. ``registry`` is
-    where its metrics go.
+    where its metrics go; ``well`` is told what it lacks.
     """
     metrics = ManagerMetrics(registry)
     who = identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
@@ -70,6 +73,7 @@ async def run(
         identity=who,
         duration=settings.manager_lease_duration,
     )
+    (well or health.Health()).role("manager", lambda: lacks(cluster, lease))
     try:
         while True:
             await _wait(lease)
