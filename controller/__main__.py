@@ -28,6 +28,7 @@ from controller.ledger_cli import ledger
 from controller.manager import run as manager_run
 from controller.reconcile.startup import NothingMatches
 from controller.settings import Settings, SettingsError, load
+from controller.uninstall_cli import uninstall
 
 OPERATOR_ERRORS = (
     AlreadyRunning,
@@ -68,6 +69,7 @@ _role("manager", "Place instances on nodes, and delete those whose time is over.
 
 main.add_command(ledger)
 main.add_command(firewall)
+main.add_command(uninstall)
 
 
 @main.command()
