@@ -127,7 +127,7 @@ class Selftest:
             except (OSError, http.client.HTTPException) as error:
                 raise CommandError(
                     f"{self._what} is Ready, and {port.endpoint} does not answer from here "
-                    f"({protocol}): {error or type(error).__name__}. See that firewalls between "
+                    f"({protocol}): {str(error) or type(error).__name__}. See that firewalls between "
                     "here and the node let its ports through, and that "
                     "CHALLENGE_PUBLIC_ADDRESS is right"
                 ) from error

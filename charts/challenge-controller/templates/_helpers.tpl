@@ -35,6 +35,15 @@ app.kubernetes.io/name: {{ include "challenge-controller.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The labels of pods: without versions, for an upgrade of the chart alone is no reason to restart. */}}
+{{- define "challenge-controller.podLabels" -}}
+{{ include "challenge-controller.selectorLabels" . }}
+app.kubernetes.io/part-of: challenge-controller
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* The controller's image. */}}
 {{- define "challenge-controller.image" -}}
 {{- with .Values.image }}
