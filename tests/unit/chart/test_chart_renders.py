@@ -175,6 +175,7 @@ def test_each_role_is_given_what_concerns_it() -> None:
         "CHALLENGE_METRICS_PORT": "9411",
         "CHALLENGE_METRICS_ADDRESS": {"fieldRef": {"fieldPath": "status.podIP"}},
         "CHALLENGE_PRUNE_AGE": "2h",
+        "CHALLENGE_CONCURRENT_LAUNCHES": "4",
         "CHALLENGE_NODE_LOSS_TIMEOUT": "80000",
         "CHALLENGE_MEMORY_OVERCOMMIT": "2.5",
     }

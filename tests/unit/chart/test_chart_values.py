@@ -44,7 +44,7 @@ WRONG: dict[str, Any] = {
     "settings.namespaces": ["team-a"],
     "settings.resolvers": ["1.1.1.1", "1.0.0.1", "9.9.9.9", "8.8.8.8"],
     "agent.settings.memoryOvercommit": 2,
-    "manager.settings.concurrentLaunches": 2,
+    "manager.settings.ports": "20000-21000",
 }
 
 
