@@ -148,3 +148,28 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+
+{{/* What each process is told about the installation. */}}
+{{- define "challenge-controller.commonEnvironment" -}}
+- name: CHALLENGE_INSTALLATION
+  value: {{ .Values.installation | quote }}
+- name: CHALLENGE_CONTROLLER_NAMESPACE
+  value: {{ .Release.Namespace | quote }}
+- name: CHALLENGE_NAMESPACES
+  value: {{ include "challenge-controller.namespaces" . | fromJsonArray | join "," | quote }}
+{{- end }}
+
+{{/* The annotations of what `helm uninstall` makes first; the argument is its turn. */}}
+{{- define "challenge-controller.uninstallHook" -}}
+annotations:
+  helm.sh/hook: pre-delete
+  helm.sh/hook-weight: {{ . | quote }}
+  # What has failed stays, to be looked at, until the next try.
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{- define "challenge-controller.uninstallSubject" -}}
+- kind: ServiceAccount
+  name: {{ include "challenge-controller.fullname" . }}-uninstall
+  namespace: {{ .Release.Namespace | quote }}
+{{- end }}

@@ -288,6 +288,28 @@ def test_secrets_are_read_in_the_namespaces_served_only() -> None:
         assert bound == [("ClusterRoleBinding", None) if wide else ("RoleBinding", "team-a")]
 
 
+def test_what_uninstalls_is_there_only_meanwhile(chart: Rendered) -> None:
+    hooks = [
+        each
+        for each in chart.objects
+        if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-delete"
+    ]
+    assert all(each["metadata"]["name"].endswith(("uninstall", "-instances")) for each in hooks)
+    turn = {
+        each["kind"]: int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) for each in hooks
+    }
+    assert turn["ServiceAccount"] < turn["RoleBinding"] < turn["Job"]
+    for each in hooks:
+        policy = each["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert policy == "before-hook-creation,hook-succeeded"
+    job = chart.one("Job")["spec"]
+    assert container(job["template"]["spec"])["args"] == ["uninstall", "--timeout=240s"]
+    # Helm waits for 5 minutes unless it is told otherwise.
+    assert job["activeDeadlineSeconds"] <= 300
+    off = render({"uninstall": {"enabled": False}})
+    assert not [each for each in off.objects if each["metadata"]["name"].endswith("uninstall")]
+
+
 def test_roles_of_kubernetes_own_are_added_to(chart: Rendered) -> None:
     rules = {
         end: [
