@@ -75,7 +75,7 @@ class Kubelet:
         self.state.kubelet = self._spawn("kubelet", self._command(programs, kubeconfig))
 
     def wait_until_ready(self, kubectl: Kubectl) -> None:
-        """Wait until the node is Ready. Raises BedError with the kubelet's last log lines."""
+        """Wait until pods are placed on the node. Raises BedError with the last log lines."""
         kubelet = self.state.kubelet
         if kubelet is None:
             raise BedError("the kubelet was not started")
@@ -84,6 +84,9 @@ class Kubelet:
             words = ("get", "node", self.state.node, "--ignore-not-found", "--output=json")
             text = kubectl(*words, check=False).stdout
             found = json.loads(text) if text else {}
+            if found.get("spec", {}).get("taints"):
+                # Until the controllers have seen that it is Ready.
+                return False
             conditions = found.get("status", {}).get("conditions", [])
             return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
@@ -105,7 +108,6 @@ class Kubelet:
                 process.kill()
         # The pods, and the shims, which outlive their containerd. The mounts go with the last.
         kill_engine_processes(folder, None)
-        podruntime.remove_shim_sockets(folder)
         for name, value in self.state.sysctls.items():
             (SETTINGS / name).write_text(value)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,10 @@
 """The container runtime of a node's pods: a containerd of its own, with a network for them.
 
 It runs beside the containerd of the node's Docker engine, in the same network namespace. Its mounts
-are in a mount namespace of its own, with folders of the bed's in the place of /var/lib and
-/var/log, so that what it and the kubelet write at places that cannot be set is the bed's too.
+are in a mount namespace of its own, where some of the machine's folders are the bed's: what it and
+the kubelet write at places that cannot be set goes with the bed.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -20,22 +19,27 @@ PAUSE_IMAGE = "docker.io/library/challenge-pause:dev"
 PLUGINS = "/usr/lib/cni"
 NAMESPACE = "k8s.io"
 """containerd's own namespace for what the kubelet asks for."""
-SHIM_SOCKETS = Path("/run/containerd/s")
-OWN_FOLDERS = 'mount --bind "$1" /var/lib; mount --bind "$2" /var/log; shift 2; exec "$@"'
+PLACES = ("/var/lib", "/var/log", "/run/containerd")
+OWN_FOLDERS = f"""
+folder=$1; shift
+for place in {" ".join(PLACES)}; do mount --bind "$folder$place" "$place"; done
+exec "$@"
+"""
 
 
 def command(folder: Path) -> list[str]:
     """How the containerd with its files in this folder is started."""
     config = folder / "containerd.toml"
     unshare = ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-ec", OWN_FOLDERS, "sh"]
-    own = [f"{folder}/var-lib", f"{folder}/var-log"]
-    return [*unshare, *own, "containerd", "--config", str(config)]
+    return [*unshare, str(folder / "places"), "containerd", "--config", str(config)]
 
 
 def write_files(folder: Path, number: int) -> None:
     """Write the settings of the containerd of the node of this number."""
-    for name in ("var-lib", "var-log", "cni"):
-        (folder / name).mkdir(parents=True, exist_ok=True, mode=0o755)
+    (folder / "cni").mkdir(parents=True, exist_ok=True)
+    for place in PLACES:
+        Path(f"{folder}/places{place}").mkdir(parents=True, exist_ok=True)
+        Path(place).mkdir(parents=True, exist_ok=True)
     (folder / "containerd.toml").write_text(_config(folder))
     network = json.dumps(_network(folder, number), indent=2)
     (folder / "cni" / "10-bed.conflist").write_text(network)
@@ -62,16 +66,6 @@ def import_echo(folder: Path, image: str, words: list[str], report: Report) -> N
         file.write(echo_archive(image, words, report))
         file.flush()
         import_archive(folder, Path(file.name))
-
-
-def remove_shim_sockets(folder: Path) -> None:
-    """Remove the sockets of shims that have been killed, while the folder that names them is."""
-    tasks = folder / "containerd-state" / "io.containerd.runtime.v2.task" / NAMESPACE
-    for task in tasks.iterdir() if tasks.is_dir() else ():
-        # How containerd names them: pkg/shim's SocketAddress.
-        text = os.path.join(socket_of(folder), NAMESPACE, task.name)
-        name = hashlib.sha256(text.encode()).hexdigest()
-        (SHIM_SOCKETS / name).unlink(missing_ok=True)
 
 
 def _config(folder: Path) -> str:
