@@ -23,12 +23,16 @@ PLACES = ("/var/lib", "/var/log", "/run/containerd")
 OWN_FOLDERS = f"""
 folder=$1; shift
 for place in {" ".join(PLACES)}; do mount --bind "$folder$place" "$place"; done
+mount --make-rshared /
 exec "$@"
 """
 
 
 def command(folder: Path) -> list[str]:
-    """How the containerd with its files in this folder is started."""
+    """How the containerd with its files in this folder is started.
+
+    Pods may ask for mounts to spread in it, as they do where systemd has started it; never out.
+    """
     config = folder / "containerd.toml"
     unshare = ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-ec", OWN_FOLDERS, "sh"]
     return [*unshare, str(folder / "places"), "containerd", "--config", str(config)]
