@@ -5,7 +5,7 @@ interrupted, and nothing of it may stay on the machine. The release is that of t
 until the last file's tests uninstall it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tests.integration.world import container, instance
 
 POD_IMAGE = "challenge-echo:dev"
 PLAYERS = "players"
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -101,10 +102,23 @@ def running_players(release: Release) -> Players:
 
 
 @pytest.fixture
-def players(release: Release, running_players: Players) -> Iterator[Players]:
+def players(
+    request: pytest.FixtureRequest, release: Release, running_players: Players
+) -> Iterator[Players]:
     """Them; what the release's pods said is shown with a test that fails."""
     yield running_players
-    release.tell()
+    if request.node.stash.get(FAILED, False):
+        release.tell()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note which tests fail: it takes a second to ask for all logs."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
 
 
 @contextmanager

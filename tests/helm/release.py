@@ -41,7 +41,7 @@ class Release:
 
     def test(self) -> str:
         """Run the chart's own tests; returns what they said."""
-        words = ("test", self.name, "-n", self.namespace, "--logs", PATIENCE)
+        words = ("test", self.name, "-n", self.namespace, PATIENCE)
         return self.helm(*words).stdout
 
     def uninstall(self) -> str:

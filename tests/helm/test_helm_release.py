@@ -25,7 +25,6 @@ def knows_the_new_field(kubectl: Kubectl) -> bool:
 def test_manager_and_agent_run_as_pods_and_the_node_is_ready(
     release: Release, kubectl: Kubectl
 ) -> None:
-    release.tell()
     (agent,), (manager,) = release.pods(component="agent"), release.pods(component="manager")
     node = release.bed.node()
     assert agent["status"]["podIP"] == node.address, "the agent is on the node's own network"
