@@ -73,6 +73,8 @@ class StatusDraft:
         status.observed_generation = node.metadata.generation
         status.address = services.address()
         status.version = __version__
+        status.namespaces = list(services.settings.namespaces)
+        status.controller_namespace = services.settings.controller_namespace
         status.port_range = self._in_force.port_range
         if info:
             status.engine = EngineStatus(id=info.id, version=info.version)

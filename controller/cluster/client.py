@@ -8,6 +8,7 @@ alone with for a while it does leave alone, whoever calls.
 import json
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,9 @@ NAMESPACES: Final = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 class Cluster:
     """One API server, reached with one set of credentials."""
 
+    answered_at: float | None = None
+    """When the API server last answered anything; monotonic seconds."""
+
     def __init__(self, api: kubernetes_client.ApiClient) -> None:
         """Take an API client over; ``close`` closes it."""
         self._api = api
@@ -169,6 +173,7 @@ class Cluster:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = str(error) or type(error).__name__
             raise errors.ApiUnavailable(f"The API server does not answer: {said}") from None
+        self.answered_at = time.monotonic()
         if response.status >= 400:
             refusal = errors.from_status(
                 response.status, _status(data, response.reason), _retry_after(response)

@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
+from controller import health
 from controller.api.instance import ChallengeInstance
 from controller.cluster import operator
 from controller.cluster.client import (
@@ -34,10 +35,12 @@ from controller.manager.drain import Drain
 from controller.manager.expiry import Expiry
 from controller.manager.health import Health
 from controller.manager.metrics import ManagerMetrics
+from controller.manager.neighbours import Neighbours
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.pools import Pools
 from controller.manager.quota import Quota
+from controller.manager.readiness import lacks
 from controller.manager.scheduler import Scheduler, plain
 from controller.manager.seen import Seen
 from controller.settings import Settings
@@ -54,11 +57,12 @@ async def run(
     cluster: Cluster,
     identity: str | None = None,
     registry: CollectorRegistry | None = None,
+    well: health.Health | None = None,
 ) -> None:
     """Manage the cluster until cancelled, whenever the Lease is ours.
 
     ``identity`` is the Lease's holder; without it one that no other process has. ``registry`` is
-    where its metrics go.
+    where its metrics go; ``well`` is told what it lacks.
     """
     metrics = ManagerMetrics(registry)
     who = identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
@@ -69,6 +73,7 @@ async def run(
         identity=who,
         duration=settings.manager_lease_duration,
     )
+    (well or health.Health()).role("manager", lambda: lacks(cluster, lease))
     try:
         while True:
             await _wait(lease)
@@ -113,6 +118,8 @@ class _Manager:
             lambda: self._scheduler.kick(),
             settings.launches,
             lease_duration=float(settings.node_lease_duration),
+            installation=settings.installation,
+            others=Neighbours(settings.namespaces),
         )
         self._health = Health(cluster, self.recorder, self._nodes, self._in_use, settings)
         self._pools = Pools(cluster, self.recorder, self._nodes, settings.namespaces)
@@ -190,6 +197,9 @@ class _Manager:
         if not self._seen.is_news(body):
             return
         placed = (body.get("status") or {}).get("nodeName")
+        if placed in self._nodes.others.names:
+            self._gone(uid)
+            return
         if body["metadata"].get("deletionTimestamp") and not placed:
             self._health.orphans.observe(plain(body))  # whether the rest can be read or not
             self._gone(uid)
