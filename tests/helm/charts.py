@@ -47,29 +47,24 @@ def without_field(text: str, name: str) -> str:
     return "".join(kept)
 
 
-def values(bed: Bed, share: int = 0, **more: Any) -> dict[str, Any]:
-    """What a release needs on the bed's node; releases on one engine have one share of it each.
+def values(bed: Bed, installation: str = "default", *, metrics_port: int = 9410) -> dict[str, Any]:
+    """What a release of an installation needs on the bed's node.
 
-    A share is 5,000 ports, two private networks, a port for metrics and a folder.
+    Ports and subnets are the defaults, for each of them: installations on one engine share these.
     """
-    node = bed.node()
-    engine, first = node.engine, 10000 + 5000 * share
+    engine = bed.node().engine
     assert engine.folder is not None
-    settings = {
-        "ports": f"{first}-{first + 4999}",
-        "sharedSubnets": f"10.{212 + 2 * share}.0.0/18",
-        "instanceSubnets": f"10.{213 + 2 * share}.0.0/16",
-        "cgroupParent": f"{engine.namespace}/challenges-{share}",
-    }
     return {
+        "installation": installation,
         "agent": {
             "docker": {
                 "socketDir": str(engine.folder / SOCKETS),
                 "dataRoot": str(engine.folder / "data"),
             },
-            "metricsPort": 9410 + 10 * share,
-            "settings": settings,
-            "stateDir": str(bed.state.folder / "state" / f"agent-{share}"),
+            "metricsPort": metrics_port,
+            # Below the cgroup of the bed's engine, which goes with it.
+            "settings": {"cgroupParent": f"{engine.namespace}/challenges-{installation}"},
+            "stateDir": str(bed.state.folder / "state" / installation),
         },
         "testInstance": {"image": "challenge-echo:dev", "port": 8080, "protocol": "http"},
-    } | more
+    }

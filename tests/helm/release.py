@@ -14,6 +14,15 @@ from hack.bed.processes import by_pid, command_line, every_pid
 
 Object = dict[str, Any]
 PATIENCE = "--timeout=120s"
+CLUSTER_KINDS = (
+    "clusterroles",
+    "clusterrolebindings",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "customresourcedefinitions",
+    "priorityclasses",
+)
+KUBERNETES_OWN = ("configmap/kube-root-ca.crt", "serviceaccount/default")
 AGENT = "app.kubernetes.io/component=agent"
 
 
@@ -26,6 +35,11 @@ class Release:
     name: str
     namespace: str
     values: Mapping[str, Any]
+
+    @property
+    def installation(self) -> str:
+        """What its agents and managers call themselves."""
+        return str(self.values["installation"])
 
     def install(self, chart: Path, *words: str) -> None:
         """Install it and wait until its pods are ready; its namespace is made."""
@@ -79,6 +93,27 @@ class Release:
         (pod,) = self.pods(component="agent")
         env = pod["spec"]["containers"][0]["env"]
         return {each["name"]: each.get("value", "") for each in env}
+
+    def cluster_objects(self) -> list[str]:
+        """The names of its objects that are in no namespace."""
+        kinds = ",".join(CLUSTER_KINDS)
+        marks = f"app.kubernetes.io/instance={self.name}"
+        listed = self.bed.kubectl("get", kinds, "-o", "name").stdout.split()
+        named = [each for each in listed if f"/{self.name}-" in each]
+        return named + self.bed.kubectl("get", kinds, "-l", marks, "-o", "name").stdout.split()
+
+    def namespaced_objects(self) -> list[str]:
+        """What is in its namespace but for what Kubernetes itself puts into each, and Events."""
+        words = ("api-resources", "--namespaced", "--verbs=list", "-o", "name")
+        kinds = set(self.bed.kubectl(*words).stdout.split())
+        wanted = ",".join(sorted(kinds - {"events", "events.events.k8s.io"}))
+        listed = self.bed.kubectl("get", wanted, "-n", self.namespace, "-o", "name").stdout.split()
+        return [each for each in listed if each not in KUBERNETES_OWN]
+
+    def state_files(self) -> list[str]:
+        """What there is in the agent's folder on the node."""
+        folder = Path(self.values["agent"]["stateDir"])
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
     def kill_agent(self) -> None:
         """Kill the agent's program, as the kernel does when memory runs out."""
