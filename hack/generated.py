@@ -11,6 +11,8 @@ import click
 
 from controller.api import crd
 from hack import metrics_page, reference
+from hack.chart import definitions, readme, schema, settings
+from hack.chart.values import CHART
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,13 +21,22 @@ def files() -> dict[Path, str]:
     """Return the text that each generated file ought to have."""
     texts = {ROOT / "crds" / name: text for name, text in crd.manifests().items()}
     docs = {"api.md": reference.page(), "metrics.md": metrics_page.page()}
-    return texts | {ROOT / "docs" / name: text for name, text in docs.items()}
+    texts |= {ROOT / "docs" / name: text for name, text in docs.items()}
+    texts |= {
+        CHART / "templates" / "crds" / name: text for name, text in definitions.templates().items()
+    }
+    return texts | {
+        CHART / "README.md": readme.text(),
+        CHART / "values.schema.json": schema.text(),
+        CHART / "files" / "settings.json": settings.roles_file(),
+    }
 
 
 def drift() -> list[str]:
     """Return a line for each file that differs from what would be generated, or is too many."""
     wanted = files()
-    paths = {*wanted, *(ROOT / "crds").glob("*.yaml")}
+    folders = (ROOT / "crds", ROOT / "charts" / CHART.name / "templates" / "crds")
+    paths = {*wanted, *(path for folder in folders for path in folder.glob("*.yaml"))}
     found = {path: path.read_text() for path in paths if path.exists()}
     complaints = []
     for path in sorted(wanted.keys() | found.keys()):
@@ -40,7 +51,8 @@ def drift() -> list[str]:
 
 
 @click.command(
-    help="Write the files that are generated from the code: crds/*.yaml, docs/{api,metrics}.md."
+    help="Write the files that are generated from the code: crds/*.yaml, docs/{api,metrics}.md, "
+    "and the chart's definitions, schema and tables."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is out of date.")
 def main(check: bool) -> None:
@@ -52,7 +64,7 @@ def main(check: bool) -> None:
         sys.exit(1 if complaints else 0)
     for path, text in files().items():
         if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             click.echo(f"wrote {path.relative_to(ROOT)}")
 

@@ -22,6 +22,15 @@ class Programs:
     apiserver: Path
 
 
+@dataclass(frozen=True)
+class PodPrograms:
+    """The paths of the programs that a cluster needs beside these for its pods to run."""
+
+    controller_manager: Path
+    scheduler: Path
+    kubelet: Path
+
+
 def find_programs(report: Report) -> Programs:
     """etcd and kube-apiserver: from KUBEBUILDER_ASSETS where that is set, else built and cached.
 
@@ -36,6 +45,15 @@ def find_programs(report: Report) -> Programs:
     )
 
 
+def find_pod_programs(report: Report) -> PodPrograms:
+    """kube-controller-manager, kube-scheduler and kubelet, built and cached."""
+    return PodPrograms(
+        build(kubernetes_build("kube-controller-manager", core_seconds=80), report),
+        build(kubernetes_build("kube-scheduler", core_seconds=25), report),
+        build(kubernetes_build("kubelet", core_seconds=260), report),
+    )
+
+
 def find_kubectl(report: Report) -> Path:
     """kubectl: from KUBEBUILDER_ASSETS, else from the PATH, else built and cached."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
@@ -45,6 +63,11 @@ def find_kubectl(report: Report) -> Path:
     if found is not None:
         return Path(found)
     return build(kubernetes_build("kubectl", core_seconds=120), report)
+
+
+def find_helm(report: Report) -> Path:
+    """Helm, built and cached: the version that the chart is tested with."""
+    return build(helm_build(), report)
 
 
 def etcd_build() -> Build:
@@ -67,9 +90,25 @@ def kubernetes_build(program: str, *, core_seconds: float) -> Build:
     return Build(program, version, module, package, " ".join(flags), core_seconds=core_seconds)
 
 
+def helm_build() -> Build:
+    """How Helm is built; its `template` and `lint` expect a cluster of the bed's version."""
+    module = MODULES / "helm"
+    version = _required(module, "helm.sh/helm/v3")
+    major, minor = _required(MODULES / "kubernetes", "k8s.io/kubernetes")[1:].split(".")[:2]
+    flags = ["-s", "-w", "-X", f"helm.sh/helm/v3/internal/version.version={version}"]
+    for package in ("chartutil", "lint/rules"):
+        for name, value in (("Major", major), ("Minor", minor)):
+            flags += ["-X", f"helm.sh/helm/v3/pkg/{package}.k8sVersion{name}={value}"]
+    package = "helm.sh/helm/v3/cmd/helm"
+    return Build("helm", version, module, package, " ".join(flags), core_seconds=150)
+
+
 def _required(module: Path, dependency: str) -> str:
     text = (module / "go.mod").read_text()
-    match = re.search(rf"^require {re.escape(dependency)} (v\S+)$", text, re.MULTILINE)
+    # Go writes "// indirect" behind a module that only a tool is built from.
+    match = re.search(
+        rf"^require {re.escape(dependency)} (v\S+)( // indirect)?$", text, re.MULTILINE
+    )
     if match is None:
         raise BedError(f"{module / 'go.mod'} does not require {dependency} on a line of its own")
     return match.group(1)
