@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from controller.agent.inforce import InForce
-from controller.agent.registration import register
+from controller.agent.registration import Memory, register
 from controller.api.annotations import UNINSTALL
 from controller.api.node import ChallengeNode, NodeStatus
 from controller.cluster import status as status_writer
@@ -38,6 +38,7 @@ class NodeKeeper:
         settings: Settings,
         in_force: InForce,
         draft: Callable[[ChallengeNode], Awaitable[NodeStatus]],
+        memory: Memory,
         *,
         restless: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -49,6 +50,7 @@ class NodeKeeper:
         self._settings = settings
         self._in_force = in_force
         self._draft = draft
+        self._memory = memory
         self._restless = restless
         self._due = asyncio.Event()
         self._read: Object = {}
@@ -107,8 +109,10 @@ class NodeKeeper:
             self._uninstall.clear()
 
     async def register(self) -> None:
-        """Make the ChallengeNode if there is none; raises ApiError."""
-        self._read = await register(self._cluster, self._settings, cordoned=self.deleted)
+        """Make the ChallengeNode if there is none, cordoned if there was one; raises ApiError."""
+        is_known = self.deleted or await self._memory.is_known()
+        self._read = await register(self._cluster, self._settings, cordoned=is_known)
+        await self._memory.note()
         self._note(self._read)
         self.deleted, self._told = False, ()
         self._in_force.follow(ChallengeNode.model_validate(self._read))

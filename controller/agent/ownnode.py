@@ -6,6 +6,7 @@ from controller.agent.inforce import InForce
 from controller.agent.metrics import NodeMetrics
 from controller.agent.node import NodeKeeper
 from controller.agent.nodestatus import StatusDraft
+from controller.agent.registration import Memory
 from controller.reconcile.services import Services
 from controller.runtime.engine import EngineInfo
 
@@ -33,6 +34,7 @@ def keeper(
         services.settings,
         in_force,
         draft,
+        Memory(services),
         restless=lambda: bool(services.ledger.problem) or draft.ports_outside > 0,
     )
     services.troubled = services.hold.changed = node.changed

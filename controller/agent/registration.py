@@ -12,12 +12,44 @@ from controller.agent.identity import IdentityMismatch
 from controller.api import labels as own
 from controller.cluster.client import NODES, Cluster, Object
 from controller.cluster.errors import Conflict, Forbidden, Invalid, NotFound
+from controller.ledger import Ledger, LedgerError
+from controller.reconcile.services import Services
 from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """Go's names, which Kubernetes uses, for those of uname(2); the others are the same."""
+
+
+REGISTERED: Final = "registered"
+"""In the ledger: the node has had a ChallengeNode."""
+
+
+class Memory:
+    """Whether the node was registered before, as its ledger remembers.
+
+    If it was, and has no ChallengeNode now, somebody has taken that away: the node comes back
+    cordoned. A ledger that cannot be used remembers nothing, which is not worth waiting for.
+    """
+
+    def __init__(self, services: Services) -> None:
+        """``services`` are the node's."""
+        self._services = services
+
+    async def is_known(self) -> bool:
+        """Whether it was registered before."""
+        try:
+            return await self._services.book(Ledger.get_meta, REGISTERED) is not None
+        except LedgerError:
+            return False
+
+    async def note(self) -> None:
+        """It is registered."""
+        try:
+            await self._services.book(Ledger.set_meta, REGISTERED, "yes")
+        except LedgerError as error:
+            logger.info("The ledger does not know that the node is registered: %s", error)
 
 
 def own_labels() -> dict[str, str]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from controller.runtime.labels import bridges
 from hack.bed.bed import Bed
 from hack.bed.engine import Engine, remove_all_containers
 from hack.bed.foreign import remove_agent_locks
+from hack.bed.processes import run
 from tests.faults import engines
 from tests.faults.engines import pair, single, wait_until_well
 from tests.faults.worlds import Worlds
@@ -145,11 +147,15 @@ def with_containers_gone(bed: Bed, engine: Engine) -> None:
         engine.state.url, engine.state.daemon = socket, {}
 
 
-def wipe(engine: Engine) -> None:
-    """Remove all that an engine has stored, as `rm -rf /var/lib/docker/*` does."""
+def wipe(bed: Bed, engine: Engine) -> None:
+    """Remove all that an engine has stored, as `rm -rf /var/lib/docker/*` does, and reboot."""
     engine.shut_down()
     for each in (engines.folder_of(engine) / "data").iterdir():
         shutil.rmtree(each)
+    ip = ("ip", "-n", str(engine.state.namespace))
+    for line in run(*ip, "-br", "link", "show", "type", "bridge").stdout.splitlines():
+        if line.startswith(bridges(bed.state.name)):
+            run(*ip, "link", "delete", line.split()[0])
 
 
 def test_an_engine_whose_data_was_wiped_has_everything_again(
@@ -158,7 +164,7 @@ def test_an_engine_whose_data_was_wiped_has_everything_again(
     """It says that it is the same one, as Docker 20.10 does: its key lies elsewhere."""
     world = up(begin, echo_image)
     ids = set(engines.ids(world).values())
-    wipe(engine)
+    wipe(bed, engine)
     engines.start(bed)
     until(lambda: set(engines.ids(world).values()) & ids, lambda left: not left)
     wait_until_well(world)
@@ -170,7 +176,7 @@ def test_an_engine_that_was_set_up_anew_is_refused_and_served_after_what_the_tex
 ) -> None:
     world = up(begin, echo_image, NODE_LEASE_DURATION="6")
     before = engine.state.id
-    wipe(engine)
+    wipe(bed, engine)
     remove_agent_locks(bed.state.name, engine)
     key = engines.folder_of(engine) / "key.json"
     key.unlink(missing_ok=True)

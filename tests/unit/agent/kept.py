@@ -47,13 +47,20 @@ class Kept:
 
     def __post_init__(self) -> None:
         """The keeper, with nothing registered yet."""
-        self.keeper = ownnode.keeper(
+        self.keeper = self._keeper(self.registry)
+
+    def again(self) -> NodeKeeper:
+        """A keeper that begins where the other one, which is gone, has left the ledger."""
+        return self._keeper(CollectorRegistry())
+
+    def _keeper(self, registry: CollectorRegistry) -> NodeKeeper:
+        return ownnode.keeper(
             self.world.services,
             info=lambda: self.info,
             images=list,
             moved=self._count_moved,
             healed=self._count_healed,
-            metrics=NodeMetrics(self.registry),
+            metrics=NodeMetrics(registry),
         )
 
     def _count_moved(self) -> None:

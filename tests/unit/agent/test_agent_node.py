@@ -40,6 +40,26 @@ async def test_a_node_deleted_while_its_agent_lives_comes_back_cordoned(kept: Ke
     assert not kept.keeper.deleted
 
 
+async def test_a_node_forgotten_while_its_agent_was_away_comes_back_cordoned(kept: Kept) -> None:
+    await kept.keeper.register()
+    kept.cluster.objects.clear()
+    await kept.again().register()
+    assert kept.shown().spec.unschedulable
+
+
+async def test_a_node_that_could_not_be_registered_yet_is_not_cordoned(kept: Kept) -> None:
+    async def refuse(method: str, _path: str) -> None:
+        if method == "POST":
+            raise Forbidden(403, "Forbidden", "no rights yet", {})
+
+    kept.cluster.before = refuse
+    with pytest.raises(Forbidden):
+        await kept.keeper.register()
+    kept.cluster.before = None
+    await kept.again().register()
+    assert not kept.shown().spec.unschedulable
+
+
 async def test_one_that_its_operator_has_made_anew_is_taken_as_it_is(kept: Kept) -> None:
     await kept.keeper.register()
     kept.keeper.observe({})
@@ -174,6 +194,7 @@ class Told:
             load({"node_name": "n1", "state_dir": "/nonexistent"}),
             NothingInForce(),  # type: ignore[arg-type]  # no node stands behind this one
             self._draft,
+            NothingKnown(),  # type: ignore[arg-type]  # nor a ledger
             restless=lambda: self.restless,
         )
 
@@ -198,6 +219,17 @@ class Told:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+class NothingKnown:
+    """Stands where a ledger would remember."""
+
+    async def is_known(self) -> bool:
+        """It is not."""
+        return False
+
+    async def note(self) -> None:
+        """Forget it."""
 
 
 class NothingInForce:

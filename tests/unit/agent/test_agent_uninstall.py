@@ -1,6 +1,8 @@
 """A node is uninstalled when it is asked for and has no instance left, and never before."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,11 +12,22 @@ from controller.api import conditions
 from controller.api.annotations import UNINSTALL
 from controller.cluster.client import INSTANCES, NAMESPACES, NODES
 from controller.cluster.errors import ApiUnavailable
+from controller.reconcile.services import Services
 from tests.unit.agent.kept import Kept
 from tests.unit.manager.objects import condition, instance_body
 from tests.unit.reconcile.virtual_time import virtual
 
 TOLD = "2026-01-31T12:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the ledger used at once: virtual time does not wait for a thread."""
+
+    async def book(self: Services, do: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        return do(self.ledger, *args, **more)
+
+    monkeypatch.setattr(Services, "book", book)
 
 
 def watching(kept: Kept) -> "asyncio.Task[None]":
