@@ -62,6 +62,9 @@ def served(values: Object, two_nodes: Bed, kubectl: Kubectl) -> Iterator[Instanc
     kubectl("create", "namespace", namespace)
     kubectl("apply", "-f", "-", input=without_pods(template(values)))
     fleet = Fleet(two_nodes, TIMERS | {"CHALLENGE_NAMESPACES": namespace})
+    # A node that its operator has made: the agent adds its labels.
+    node = {"apiVersion": "challenge-controller.io/v1alpha1", "kind": "ChallengeNode"}
+    kubectl("create", "-f", "-", input=json.dumps(node | {"metadata": {"name": "node-1"}}))
     fleet.start()
     yield Instances(two_nodes, kubectl, namespace)
     fleet.stop()
@@ -113,6 +116,8 @@ def references(served: Instances, image: str) -> None:
 
 def challenge_and_pool(served: Instances, image: str) -> None:
     """A Challenge whose image is pulled ahead, and a pool of it that shrinks and grows."""
+    served.apply(instance("early", challengeRef={"name": "kept"}))
+    served.wait_reason("early", "ChallengeNotFound")
     challenge = instance("kept", container(image)) | {"kind": "Challenge"}
     challenge["spec"]["prePull"] = True
     pool = {
@@ -127,20 +132,30 @@ def challenge_and_pool(served: Instances, image: str) -> None:
     served.kubectl("wait", "chal/kept", "--for=jsonpath={.status.prePulled}=2/2 nodes", *words)
     patch = ("--type=merge", "-p", '{"spec":{"replicas":1}}')
     served.kubectl("patch", "chpool", "kept", "-n", served.namespace, *patch)
-    until(lambda: len(served.versions()) == 1, timeout=60)
+    served.wait("Ready", "early")
+    until(lambda: len(served.versions()) == 2, timeout=60)
 
 
 def lost_node(served: Instances, bed: Bed, image: str) -> None:
-    """A node dies with an instance that is being deleted, and is given up; the other is drained."""
+    """A node dies: one of its instances moves; it is given up with one that is being deleted."""
     served.apply(instance("pinned", container(image), nodeName="node-2"))
-    served.wait("Ready", "pinned")
+    served.kubectl("patch", "chnode", "node-1", "--type=merge", "-p", cordoned(True))
+    served.apply(instance("moving", container(image)))
+    served.wait("Ready", "pinned", "moving")
+    served.kubectl("patch", "chnode", "node-1", "--type=merge", "-p", cordoned(False))
     process = bed.state.controllers["agent-2"]
     process.kill()
     served.kubectl("wait", "chnode/node-2", "--for=condition=Ready=Unknown", "--timeout=60s")
+    served.wait("jsonpath={.status.nodeName}=node-1", "moving")
+    served.wait("Ready", "moving")
     served.kubectl("delete", "chinst", "pinned", "-n", served.namespace, "--wait=false")
     served.kubectl("delete", "lease", "node-node-2", "-n", NAMESPACE)
     served.kubectl("delete", "chnode", "node-2")
     served.wait("delete", "pinned")
+
+
+def cordoned(value: bool) -> str:
+    return json.dumps({"spec": {"unschedulable": value}})
 
 
 def secret(name: str, data: dict[str, str], kind: str = "Opaque") -> Object:
