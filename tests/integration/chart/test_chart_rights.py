@@ -7,6 +7,7 @@ requests may be refused, and no right may be without a request, but for those li
 
 import base64
 import json
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,9 @@ USE = {"challenge-controller.io/use": "true"}
 RARE: dict[str, set[str]] = {
     "agent": set(),
     "manager": {
+        # To see whose the name is that a pool's instance was to have:
+        # tests/unit/manager/test_manager_pool_owners.py.
+        "get challengeinstances.challenge-controller.io",
         # No request: what OwnerReferencesPermissionEnforcement, which is on here, asks of who makes
         # the instances of a pool. Without it this test's pool stays empty.
         "update challengepools/finalizers.challenge-controller.io",
@@ -64,7 +68,9 @@ def served(values: Object, two_nodes: Bed, kubectl: Kubectl) -> Iterator[Instanc
     fleet = Fleet(two_nodes, TIMERS | {"CHALLENGE_NAMESPACES": namespace})
     # A node that its operator has made: the agent adds its labels.
     node = {"apiVersion": "challenge-controller.io/v1alpha1", "kind": "ChallengeNode"}
-    kubectl("create", "-f", "-", input=json.dumps(node | {"metadata": {"name": "node-1"}}))
+    whose = {"challenge-controller.io/installation": two_nodes.state.name}
+    meta = {"metadata": {"name": "node-1", "labels": whose}}
+    kubectl("create", "-f", "-", input=json.dumps(node | meta))
     fleet.start()
     yield Instances(two_nodes, kubectl, namespace)
     fleet.stop()
@@ -75,6 +81,7 @@ def work(served: Instances, two_nodes: Bed, echo_image: str) -> None:
     """All that agents and managers do."""
     references(served, echo_image)
     challenge_and_pool(served, echo_image)
+    placed_by_hand(served, two_nodes)
     lost_node(served, two_nodes, echo_image)
     served.kubectl("delete", "chpool", "--all", "-n", served.namespace, "--timeout=60s")
     served.delete()
@@ -134,6 +141,18 @@ def challenge_and_pool(served: Instances, image: str) -> None:
     served.kubectl("patch", "chpool", "kept", "-n", served.namespace, *patch)
     served.wait("Ready", "early")
     until(lambda: len(served.versions()) == 2, timeout=60)
+
+
+def placed_by_hand(served: Instances, bed: Bed) -> None:
+    """An instance gets its node without a manager, so its agent reads the Challenge."""
+    manager = bed.state.controllers["manager"]
+    manager.signal(signal.SIGSTOP)
+    served.apply(instance("by-hand", challengeRef={"name": "kept"}))
+    words = ("-n", served.namespace, "--subresource=status", "--type=merge")
+    patch = json.dumps({"status": {"nodeName": "node-1"}})
+    served.kubectl("patch", "chinst", "by-hand", *words, "-p", patch)
+    served.wait("Ready", "by-hand")
+    manager.signal(signal.SIGCONT)
 
 
 def lost_node(served: Instances, bed: Bed, image: str) -> None:
