@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final
 
-from controller.agent import bookkeeper, fencing, handlers, overdue, ownnode, parts
+from controller.agent import bookkeeper, fencing, handlers, overdue, ownnode, parts, uninstall
 from controller.agent.address import towards
 from controller.agent.comparisons import Comparisons
 from controller.agent.firewall import NOT_YET, FirewallKeeper
@@ -198,6 +198,7 @@ class Agent:
                 troubled=self._services.troubled,
                 monotonic=self._services.monotonic,
             ),
+            uninstall.watch(self._cluster, self._settings, self._node, self._services.home),
             self._serve(),
         ]
 

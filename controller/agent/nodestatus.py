@@ -12,6 +12,8 @@ from controller.agent import cgroup, disks, nodeconditions, portoverlap, resourc
 from controller.agent.disks import Disk
 from controller.agent.inforce import InForce
 from controller.agent.metrics import NodeMetrics
+from controller.api import conditions
+from controller.api.annotations import UNINSTALL
 from controller.api.node import ChallengeNode, EngineStatus, HeldOrphans, LaunchStatus, NodeStatus
 from controller.ledger import LedgerUnavailable, Totals
 from controller.reconcile.clock import milliseconds
@@ -84,6 +86,8 @@ class StatusDraft:
         if totals:
             self.ports_outside = totals.ports.outside
             self._amounts(status, node, totals, host, info)
+        if UNINSTALL not in node.metadata.annotations:
+            conditions.remove(status.conditions, conditions.UNINSTALLED)
         said = nodeconditions.put(
             status,
             node,

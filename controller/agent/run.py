@@ -9,11 +9,13 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from controller.agent import parts
+from controller.agent import parts, uninstall
 from controller.agent.agent import Agent
 from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
 from controller.agent.metrics import NodeMetrics
+from controller.agent.uninstall import UninstallAsked
+from controller.callmetrics import EngineMetrics
 from controller.cluster.client import Cluster
 from controller.cluster.errors import ApiUnavailable
 from controller.cluster.tasks import until_done
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 CALLS: Final = 80
 """Calls to the engine at a time: the largest gate, 64, and some that must not wait for it."""
 STARTING: Final = "it has not reached the API server yet"
+UNINSTALLED: Final = "it was asked to uninstall its node, and serves no more until it is restarted"
 
 
 async def run(
@@ -45,12 +48,16 @@ async def run(
     """
     metrics, about, well = LaunchMetrics(registry), NodeMetrics(registry), health or Health()
     engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
+    engine.observed = EngineMetrics(registry).observe
     try:  # it is kept: it knows which calls it has not answered
         while True:
             try:
                 await _keep_one_ledger(settings, cluster, engine, metrics, about, well)
             except LedgerLost as lost:
                 logger.error("%s. Beginning anew: it is rebuilt from what runs", lost)
+            except UninstallAsked as asked:
+                well.role("agent", lambda: [UNINSTALLED])
+                await uninstall.carry_out(cluster, settings, engine, str(asked))
     finally:
         await engine.close()
 
