@@ -13,7 +13,7 @@ from hack.bed.cache import temporary_folder
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.leftovers import processes_of_folder
 from hack.bed.report import Report
-from tests.helm.conftest import POD_IMAGE
+from tests.helm.conftest import POD_IMAGE, REGISTRY
 from tests.helm.remains import assert_nothing_of, settings_of_the_machine
 
 Object = dict[str, object]
@@ -82,7 +82,7 @@ def test_nothing_is_left_of_pods_whose_kubelet_and_runtime_were_killed() -> None
     with bed.removed_on_failure():
         pods.start_cluster(bed)
         bed.start_engine()
-        pods.start_kubelet(bed).import_echo(f"docker.io/library/{POD_IMAGE}", report)
+        pods.start_kubelet(bed).import_echo(f"{REGISTRY}/{POD_IMAGE}", report)
         objects = [
             workload("DaemonSet", "on-each", hostNetwork=True),
             workload("Deployment", "one"),
