@@ -61,7 +61,7 @@ def account(releases: None, kubectl: Kubectl, administrator: User) -> Account:
         name, words = f"{release}-{role}", []
         if node:
             pod = f"{name}-{node}"
-            spec = {"nodeName": node, "serviceAccountName": name}
+            spec: Object = {"nodeName": node, "serviceAccountName": name}
             spec |= {"containers": [{"name": "agent", "image": "none"}]}
             for body in (
                 {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}},
@@ -90,7 +90,7 @@ def test_a_manager_makes_instances_of_pools_where_it_serves_and_nowhere_else(
     for release, other in (("one", "two"), ("two", "one")):
         manager = account(release, "manager")
         own, others = path(f"{release}-ctf"), path(f"{other}-ctf")
-        until(lambda m=manager, p=own: m.create(p, pooled()) == "", timeout=30)
+        wait_for_answer(manager, own, pooled(), "")
         assert 'cannot create resource "challengeinstances"' in manager.create(others, pooled())
 
 
@@ -105,8 +105,12 @@ def test_a_creator_is_checked_wherever_a_release_serves(
         who = ("--role=portal", f"--serviceaccount={namespace}:portal")
         kubectl("create", "rolebinding", "portal", *who, *words)
         user = administrator.bearing(kubectl("create", "token", "portal", *words).stdout)
-        place = path(namespace)
-        until(lambda u=user, p=place: TEMPLATE in u.create(p, inline()), timeout=30)
+        wait_for_answer(user, path(namespace), inline(), TEMPLATE)
+
+
+def wait_for_answer(user: User, place: str, body: Object, words: str) -> None:
+    """Rights and policies are in force some moments after they were written."""
+    until(lambda: user.create(place, body), lambda said: words in said if words else not said, 30)
 
 
 def path(namespace: str) -> str:
