@@ -136,7 +136,7 @@ def references(served: Instances, image: str) -> None:
         {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "word", "key": "word"}}},
         {"name": "TEXT", "valueFrom": {"configMapKeyRef": {"name": "text", "key": "a"}}},
     ]
-    one = container(image)
+    one: Object = container(image)
     one["env"] = [*one["env"], *env]
     body = instance("taking", one, ttl="5s")
     body["spec"]["template"]["imagePullSecrets"] = [{"name": "pull"}]
