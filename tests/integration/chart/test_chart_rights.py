@@ -138,9 +138,9 @@ def references(served: Instances, image: str) -> None:
     ]
     one: Object = container(image)
     one["env"] = [*one["env"], *env]
-    body = instance("taking", one, ttl="5s")
-    body["spec"]["template"]["imagePullSecrets"] = [{"name": "pull"}]
-    served.apply(body)
+    taking = instance("taking", one, ttl="5s")
+    taking["spec"]["template"]["imagePullSecrets"] = [{"name": "pull"}]
+    served.apply(taking)
     served.wait("Ready", "taking")
     served.wait("delete", "taking")
 
