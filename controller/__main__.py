@@ -16,6 +16,7 @@ from controller.agent import run as agent_run
 from controller.agent.identity import IdentityMismatch
 from controller.agent.lock import AlreadyRunning
 from controller.api.crd import manifests
+from controller.callmetrics import ApiMetrics
 from controller.cli.selftest import selftest
 from controller.cluster import signals
 from controller.cluster.client import Cluster, ConfigurationError
@@ -103,6 +104,7 @@ def _roles(
     # One machine's "all" is the same holder after a crash, so it need not wait for itself.
     identity = f"all on {settings.node_name}" if role == "all" else None
     registry = metrics.registry()
+    cluster.observe = ApiMetrics(registry).observe
     parts = {"turns of the event loop": health.keep()}
     if role in ("all", "agent"):
         parts["agent"] = agent_run.run(settings, cluster, registry, health)

@@ -14,7 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    make_wsgi_app,
+)
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from controller.health import Health
@@ -31,6 +36,8 @@ class CannotServe(Exception):
 
 def registry() -> CollectorRegistry:
     """A registry for one process, with the process' own CPU time, memory and open files."""
+    # A time for each series, which Prometheus takes for more of them.
+    disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client has no types there
     made = CollectorRegistry()
     ProcessCollector(registry=made)
     return made

@@ -35,7 +35,7 @@ def files() -> dict[Path, str]:
 def drift() -> list[str]:
     """Return a line for each file that differs from what would be generated, or is too many."""
     wanted = files()
-    folders = (ROOT / "crds", CHART / "templates" / "crds")
+    folders = (ROOT / "crds", ROOT / "charts" / CHART.name / "templates" / "crds")
     paths = {*wanted, *(path for folder in folders for path in folder.glob("*.yaml"))}
     found = {path: path.read_text() for path in paths if path.exists()}
     complaints = []

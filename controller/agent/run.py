@@ -15,6 +15,7 @@ from controller.agent.identity import confirm
 from controller.agent.lock import HostLock
 from controller.agent.metrics import NodeMetrics
 from controller.agent.uninstall import UninstallAsked
+from controller.callmetrics import EngineMetrics
 from controller.cluster.client import Cluster
 from controller.cluster.errors import ApiUnavailable
 from controller.cluster.tasks import until_done
@@ -47,6 +48,7 @@ async def run(
     """
     metrics, about, well = LaunchMetrics(registry), NodeMetrics(registry), health or Health()
     engine = Engine(settings.docker_host, timeout=settings.docker_timeout, workers=CALLS)
+    engine.observed = EngineMetrics(registry).observe
     try:  # it is kept: it knows which calls it has not answered
         while True:
             try:

@@ -43,6 +43,7 @@ from controller.manager.quota import Quota
 from controller.manager.readiness import lacks
 from controller.manager.scheduler import Scheduler, plain
 from controller.manager.seen import Seen
+from controller.manager.states import States
 from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ async def _act_while_held(
     settings: Settings, cluster: Cluster, lease: Lease, metrics: ManagerMetrics
 ) -> None:
     manager = _Manager(settings, cluster)
-    metrics.acting(manager.pending)
+    metrics.acting(manager.pending, manager.states.count)
     try:
         await together(lease.keep(lost_after=lease.duration * 2 / 3), *manager.parts())
     finally:
@@ -137,6 +138,7 @@ class _Manager:
             cluster, self.recorder, self._nodes, self._assignments, settings.namespaces
         )
         self._seen, self._due = Seen(), asyncio.Event()
+        self.states = States()
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
@@ -210,6 +212,7 @@ class _Manager:
             logger.warning("Cannot read instance %s: %s", body["metadata"]["name"], error)
             return
         node = instance.status.node_name
+        self.states.observe(instance)
         self._expiry.observe(instance)
         self._pools.store.observe_instance(instance)
         self._drain.instance_changed(uid, node)
@@ -220,6 +223,7 @@ class _Manager:
 
     def _gone(self, uid: str) -> None:
         self._seen.forget(uid)
+        self.states.forget(uid)
         self._expiry.forget(uid)
         self._scheduler.gone(uid)
         self._pools.store.forget(uid)

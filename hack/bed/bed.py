@@ -144,16 +144,17 @@ class Bed:
             cluster.prepare(self.kubectl)
             accounts.grant(self.kubectl)
 
-    def start_servers(self, *, runs_pods: bool = False) -> None:
-        """Start etcd and the API server, with nothing of ours in it."""
+    def start_servers(self, *words: str, runs_pods: bool = False) -> None:
+        """Start etcd and the API server, with nothing of ours in it; `words` are for the latter."""
         find_programs(self.report)
         find_kubectl(self.report)
         self.start_network()
         # Nodes reach it over the bridge; without one nobody but this machine does.
         address = self.state.network.address if self.state.network else "127.0.0.1"
         with self.report.stage("start the control plane"):
+            folder = self.state.folder / "controlplane"
             self.state.control_plane = ControlPlaneState(
-                folder=self.state.folder / "controlplane", address=address, runs_pods=runs_pods
+                folder=folder, address=address, runs_pods=runs_pods, words=list(words)
             )
             self.state.save()
             self.control_plane.start()

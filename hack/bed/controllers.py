@@ -36,7 +36,7 @@ def spawn_controller(
 
     `env` wins over the bed's settings.
     """
-    settings = {**_settings(state, node, kubeconfig, name), **env}
+    settings = {**settings_of(state, node, kubeconfig, name), **env}
     Path(settings["CHALLENGE_STATE_DIR"]).mkdir(parents=True, exist_ok=True, mode=0o700)
     return spawn(
         name,
@@ -94,9 +94,10 @@ def _get(kubectl: Kubectl, kind: str, name: str) -> dict[str, Any]:
     return found
 
 
-def _settings(
+def settings_of(
     state: BedState, node: NodeState | None, kubeconfig: Path, name: str
 ) -> dict[str, str]:
+    """The environment of a controller of this name on a node, or on none."""
     common = {
         "CHALLENGE_KUBECONFIG": str(kubeconfig),
         "CHALLENGE_STATE_DIR": str(state.folder / "state" / name),

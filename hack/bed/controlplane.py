@@ -38,6 +38,8 @@ class ControlPlaneState(BaseModel):
     etcd_peer_port: int = 0
     etcd: Process | None = None
     apiserver: Process | None = None
+    words: list[str] = []
+    """Further words of the API server's command line."""
     runs_pods: bool = False
     """Whether there are nodes with a kubelet, and the programs that make pods for them."""
     pod_programs: list[Process] = []
@@ -235,6 +237,7 @@ class ControlPlane:
             # It would refuse a loopback address, and no pod looks for the server here.
             "--endpoint-reconciler-type=none",
             "--profiling=false",
+            *self.state.words,
         ]
 
     def _pod_words(self) -> list[str]:

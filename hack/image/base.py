@@ -5,16 +5,20 @@ who wants those of today asks for a fresh one.
 """
 
 import json
+import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.bed.cache import cache_folder, digest, locked
+from hack.bed.cache import cache_folder, digest
 from hack.bed.report import Report
 from hack.image import debian, python
 from hack.image.layer import Layer, contents_key, write_layer
 
+UNUSED = 14 * 86_400.0
+"""Seconds after which a layer goes that nobody has asked for."""
 STATE_FOLDER = "var/lib/challenge-controller"
 # Half of the largest dependency, which no code of ours imports: its bytecode would be 30 MB.
 _NOT_COMPILED = python.PACKAGES / "kubernetes" / "client"
@@ -31,28 +35,43 @@ class Base:
 def base_layer(mirrors: debian.Mirrors, report: Report, *, fresh: bool = False) -> Base:
     """The lower layer; made when the cache has none, or a fresh one is asked for.
 
-    Raises BedError when packages or wheels cannot be had.
+    The caller holds the lock `image`. Raises BedError when packages or wheels cannot be had.
     """
-    key = digest(
-        contents_key(*sorted(Path(__file__).parent.glob("*.py")), python.CONSTRAINTS).encode(),
+    target = cache_folder() / "image" / _key(mirrors)
+    described = target / "layer.json"
+    if fresh or not described.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=target.parent))
+        try:
+            _make(made, mirrors, report)
+            shutil.rmtree(target, ignore_errors=True)
+            made.rename(target)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        _remove_unused(target.parent)
+    os.utime(described)
+    return Base(
+        Layer(target / "layer.tar", json.loads(described.read_text())["sha256"]), target / "root"
+    )
+
+
+def _key(mirrors: debian.Mirrors) -> str:
+    """Changes whenever another layer could come out."""
+    here = Path(__file__).parent
+    sources = [here / f"{name}.py" for name in ("base", "debian", "layer", "python")]
+    return digest(
+        contents_key(*sources, python.CONSTRAINTS).encode(),
         mirrors.sources().encode(),
         "\n".join(python.requirements()).encode(),
         python.machine().encode(),
     )
-    target = cache_folder() / "image" / key
-    report.progress("waiting for another build of the image")
-    with locked("image"):
-        if fresh or not (target / "layer.json").exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(dir=target.parent))
-            try:
-                _make(made, mirrors, report)
-                shutil.rmtree(target, ignore_errors=True)
-                made.rename(target)
-            finally:
-                shutil.rmtree(made, ignore_errors=True)
-    sha256 = json.loads((target / "layer.json").read_text())["sha256"]
-    return Base(Layer(target / "layer.tar", sha256), target / "root")
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove layers that nobody has asked for in two weeks; each is as large as an image."""
+    for described in folder.glob("*/layer.json"):
+        if time.time() - described.stat().st_mtime > UNUSED:
+            shutil.rmtree(described.parent, ignore_errors=True)
 
 
 def _make(folder: Path, mirrors: debian.Mirrors, report: Report) -> None:

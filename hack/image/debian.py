@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.bed.errors import BedError
+from hack.bed.errors import BedError, ProgramFailed
 from hack.bed.packages import install_missing
 from hack.bed.processes import run
 from hack.bed.report import Report
@@ -37,6 +37,9 @@ ASSUMED = ("debconf", "dpkg", "libdb5.3", "libnsl2", "mawk", "openssl")
 
 # Nothing reads it in a container. What says under which licence a package comes stays.
 STRIPPED = (
+    "etc/dpkg",
+    f"etc/{PYTHON}",
+    "etc/update-motd.d",
     "usr/share/bash-completion",
     "usr/share/info",
     "usr/share/lintian",
@@ -46,10 +49,10 @@ STRIPPED = (
     f"usr/lib/{PYTHON}/ensurepip",
     f"usr/lib/{PYTHON}/lib2to3",
     f"usr/lib/{PYTHON}/pydoc_data",
+    f"usr/lib/{PYTHON}/sitecustomize.py",
     f"usr/lib/{PYTHON}/test",
     "usr/share/bug",
     "usr/share/python3",
-    "lib/systemd",
     "usr/lib/systemd",
 )
 USER = 65532
@@ -123,6 +126,8 @@ def _fetch(scratch: Path, mirrors: Mirrors) -> list[Path]:
         "APT::Update::Post-Invoke-Success": "",
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
         "Acquire::Retries": "3",
+        # Or it goes on with what lists it has, and then does not know the packages.
+        "APT::Update::Error-Mode": "any",
     }
     # A file, since lists such as Post-Invoke can be emptied only there.
     config = scratch / "apt.conf"
@@ -130,9 +135,16 @@ def _fetch(scratch: Path, mirrors: Mirrors) -> list[Path]:
     cleared = [f"#clear {key};" for key in options if "Invoke" in key]
     config.write_text("\n".join([*cleared, *lines, ""]))
     env = os.environ | {"APT_CONFIG": str(config), "DEBIAN_FRONTEND": "noninteractive"}
-    run("apt-get", "update", "-qq", env=env, timeout=600)
     words = ("install", "-qq", "--yes", "--no-install-recommends", "--download-only")
-    run("apt-get", *words, *PACKAGES, env=env, timeout=600)
+    try:
+        run("apt-get", "update", "-qq", env=env, timeout=600)
+        run("apt-get", *words, *PACKAGES, env=env, timeout=600)
+    except ProgramFailed as failure:
+        errors = [line for line in failure.output.splitlines() if line.startswith("E: ")]
+        raise BedError(
+            f"Debian {RELEASE}'s packages cannot be had: {' '.join(errors[:1])}; try again, or "
+            "name mirrors that this machine can reach with --mirror and --security-mirror"
+        ) from None
     return sorted((scratch / "cache" / "archives").glob("*.deb"))
 
 
@@ -185,7 +197,10 @@ def _configure(root: Path) -> None:
 def _strip(root: Path) -> None:
     for pattern in STRIPPED:
         for path in root.glob(pattern):
-            shutil.rmtree(path)
+            if path.is_symlink():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
     for path in sorted((root / "usr/share/doc").rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hack.bed.cache import REPOSITORY, cache_folder
+from hack.bed.cache import REPOSITORY, locked
 from hack.bed.errors import BedError
 from hack.bed.golang import go_architecture
 from hack.bed.report import Report, clock_text
@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "PYTHONUTF8": "1",
     # The root file system is read-only, and the bytecode is there.
     "PYTHONDONTWRITEBYTECODE": "1",
+    # In the host's PID namespace, where agents run, tini is not the process that inherits others.
+    "TINI_SUBREAPER": "1",
 }
 
 
@@ -65,26 +67,26 @@ def write_image(
         )
     if not output.parent.is_dir():
         raise BedError(f"--output {output}: there is no folder {output.parent}; make it first")
-    started = time.monotonic()
-    base = base_layer(mirrors, report, fresh=fresh)
-    with tempfile.TemporaryDirectory(dir=cache_folder() / "image", prefix="project-") as scratch:
+    started, created = time.monotonic(), _created()
+    report.progress("waiting for another build of the image")
+    with locked("image"), tempfile.TemporaryDirectory(prefix="image-") as scratch:
+        base = base_layer(mirrors, report, fresh=fresh)
         layers = [base.layer, project_layer(base.root, Path(scratch), report)]
         part = output.with_name(f".{output.name}.{os.getpid()}")
         try:
-            _write_archive(part, description.tag, _config(description, layers), layers)
+            _write_archive(part, description.tag, _config(description, created, layers), layers)
             part.replace(output)
         finally:
             part.unlink(missing_ok=True)
-    sizes = [f"{layer.file.stat().st_size / 1e6:.1f}" for layer in layers[:1]]
+    size, below = (path.stat().st_size / 1e6 for path in (output, base.layer.file))
     report.line(
-        f"{output}: {description.tag}, {output.stat().st_size / 1e6:.1f} MB, of it "
-        f"{sizes[0]} MB Debian and dependencies, in {clock_text(time.monotonic() - started)}"
+        f"{output}: {description.tag}, {size:.1f} MB, of it {below:.1f} MB Debian and "
+        f"dependencies, in {clock_text(time.monotonic() - started)}"
     )
 
 
-def _config(description: Description, layers: list[Layer]) -> bytes:
+def _config(description: Description, created: str, layers: list[Layer]) -> bytes:
     """The image's configuration (OCI image-spec, config.md)."""
-    created = datetime.fromtimestamp(_source_date(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     history = ("Debian's packages and the pinned dependencies", "challenge-controller")
     config: dict[str, Any] = {
         "architecture": go_architecture(python.machine()),
@@ -134,12 +136,12 @@ def _write_archive(file: Path, tag: str, config: bytes, layers: list[Layer]) -> 
                 archive.addfile(member, content_file)
 
 
-def _source_date() -> int:
-    """The time that the image bears, in seconds: SOURCE_DATE_EPOCH, or the last commit's."""
+def _created() -> str:
+    """The time that the image bears: SOURCE_DATE_EPOCH, or the last commit's."""
     given = os.environ.get("SOURCE_DATE_EPOCH") or _git("log", "-1", "--format=%ct")
     if given and not given.isdecimal():
         raise BedError(f"SOURCE_DATE_EPOCH={given!r}: expected seconds since 1970")
-    return int(given or 0)
+    return datetime.fromtimestamp(int(given or 0), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _git_head() -> str:

@@ -5,18 +5,17 @@ import shutil
 import sys
 from pathlib import Path
 
-from hack.bed.cache import REPOSITORY, cache_folder, locked
+from hack.bed.cache import REPOSITORY, cache_folder
 from hack.bed.processes import run
 from hack.bed.report import Report
 from hack.image import python
-from hack.image.layer import Layer, write_layer
+from hack.image.layer import Layer, contents_key, write_layer
 
-# What builds the wheel. Here, not among the requirements: nothing that runs needs it.
-SETUPTOOLS = "setuptools==84.2.1"
+# What builds the wheel; nothing that runs needs it.
+BUILD_REQUIREMENTS = REPOSITORY / "hack" / "image" / "build-requirements.txt"
 SOURCES = ("controller", "pyproject.toml", "README.md", "LICENSE")
-# -I: no variable and no folder of the user's says which modules are loaded.
 _PROGRAM = f"""\
-#!/{python.HOME}/bin/python -I
+#!/{python.HOME}/bin/python
 import sys
 from controller.__main__ import main
 sys.exit(main())
@@ -61,16 +60,14 @@ def _wheel(scratch: Path) -> Path:
 
 
 def _setuptools() -> Path:
-    folder = cache_folder() / "image" / SETUPTOOLS.replace("==", "-")
-    with locked("image"):
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            made = folder.with_suffix(".part")
-            shutil.rmtree(made, ignore_errors=True)
-            run(
-                *(sys.executable, "-m", "pip", "install", "--quiet"),
-                *("--disable-pip-version-check", "--target", made, SETUPTOOLS),
-                timeout=600,
-            )
-            made.rename(folder)
+    folder = cache_folder() / "image" / f"setuptools-{contents_key(BUILD_REQUIREMENTS)}"
+    if not folder.exists():
+        made = folder.with_suffix(".part")
+        shutil.rmtree(made, ignore_errors=True)
+        run(
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--target", made, "--requirement", BUILD_REQUIREMENTS),
+            timeout=600,
+        )
+        made.rename(folder)
     return folder

@@ -5,11 +5,12 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from hack.bed.bed import Bed
 from hack.bed.engine import Engine
 from tests.faults.worlds import Worlds
-from tests.integration.world import World, until
+from tests.integration.world import World, container, instance, until
 
 PORT = 19466
 GOOD = (200, "ok\n")
@@ -43,6 +44,38 @@ def world(begin: Worlds, bed: Bed) -> World:
     until(lambda: told(made, "/readyz"), lambda said: said == GOOD)
     assert told(made, "/healthz") == GOOD
     return made
+
+
+def test_what_is_measured_tells_of_launches_and_calls_and_of_nobody(
+    world: World, echo_image: str
+) -> None:
+    def series() -> dict[tuple[str, ...], float]:
+        """The value of each series, by its name and the values of its labels."""
+        families = text_string_to_metric_families(told(world, "/metrics")[1])
+        samples = [sample for family in families for sample in family.samples]
+        return {(s.name, *(v for _, v in sorted(s.labels.items()))): s.value for s in samples}
+
+    world.apply(instance("seen", container(echo_image)))
+    world.wait("Ready")
+    found = until(series, lambda found: found["challenge_instances", "ready"] == 1)
+    assert found["challenge_launches_total", "", "succeeded"] == 1
+    assert found["challenge_instance_ready_seconds_count",] == 1
+    for stage in ("network", "containers"):
+        assert found["challenge_launch_stage_duration_seconds_count", stage] == 1
+    for call in ("container_create", "container_start", "network_create", "ping"):
+        assert found["challenge_engine_calls_total", call, "ok"] >= 1
+        assert found["challenge_engine_call_duration_seconds_count", call] >= 1
+    for resource, verb in (
+        ("challengeinstances", "watch"),
+        ("challengeinstances", "list"),
+        ("challengeinstances/status", "update"),
+        ("leases", "update"),
+        ("events", "create"),
+    ):
+        assert found["challenge_api_requests_total", resource, "ok", verb] >= 1
+    words = {word for names in found for word in names[1:]}
+    uid = world.get("seen")["metadata"]["uid"]
+    assert not [word for word in words if "seen" in word or uid in word or "node-1" in word]
 
 
 @pytest.mark.slow

@@ -100,6 +100,7 @@ async def test_a_part_that_has_ended_is_named() -> None:
 async def test_a_client_that_says_nothing_or_goes_away_keeps_nobody_and_is_not_logged(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    assert metrics._Quiet.timeout == metrics.PATIENCE
     monkeypatch.setattr(metrics._Quiet, "timeout", 0.1)
     async with served(Health()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
