@@ -95,7 +95,8 @@ class NodeKeeper:
 
     async def uninstall_asked(self) -> str:
         """Wait until the node is to be uninstalled, as last read; when that was asked."""
-        await self._uninstall.wait()
+        while not self._asked:  # it may be taken back at once
+            await self._uninstall.wait()
         return self._asked
 
     def _note(self, body: Object) -> None:

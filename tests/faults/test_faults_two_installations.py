@@ -146,6 +146,7 @@ def test_each_serves_its_own_with_the_same_ports_and_subnets(pair: Pair) -> None
     for each in pair:
         for name in ("alone", "pair", "more"):
             each.answers(name)
+            assert "NetworkExhausted" not in each.events(name), "it took two launches"
         assert each.ready() == ("True", "Ready")
         assert {row.name for row in each.rows().values()} == {"alone", "pair", "more"}
         assert each.chnode()["metadata"]["labels"][labels.INSTALLATION] == each.name
