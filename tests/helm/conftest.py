@@ -23,7 +23,7 @@ from hack.image.image import default_tag
 from tests.helm.charts import PREVIOUS_VERSION, SOCKETS, previous_chart, values
 from tests.helm.players import Players
 from tests.helm.release import Release
-from tests.helm.remains import assert_nothing_of, settings_of_the_machine
+from tests.helm.remains import assert_nothing_of, places_of_the_machine
 from tests.integration.world import container, instance
 
 POD_IMAGE = "challenge-echo:dev"
@@ -36,7 +36,7 @@ FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
     """A cluster with one node: an engine with the test image, and a kubelet that has it too."""
-    before = settings_of_the_machine()
+    before = places_of_the_machine()
     with temporary_bed("helm", own_engines=True) as bed:
         pods.start_cluster(bed)
         start_engine(bed)
@@ -44,7 +44,7 @@ def bed() -> Iterator[Bed]:
         bed.import_image()
         yield bed
     assert_nothing_of(bed)
-    assert settings_of_the_machine() == before
+    assert places_of_the_machine() == before
 
 
 def start_engine(bed: Bed) -> None:
