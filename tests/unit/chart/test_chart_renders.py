@@ -41,7 +41,7 @@ def test_the_agent_has_the_rights_on_its_host_that_it_needs_and_no_others(chart:
     assert (spec["hostNetwork"], spec["hostPID"], spec.get("hostIPC")) == (True, True, None)
     context = container(spec)["securityContext"]
     assert context["capabilities"]["drop"] == ["ALL"]
-    # Each one's use is in the template; tests/integration/chart runs an agent with these alone.
+    # Each one's use is in the template; tests/helm runs an agent with these alone.
     assert set(context["capabilities"]["add"]) == {
         "NET_ADMIN",
         "NET_RAW",
