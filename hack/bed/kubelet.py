@@ -96,6 +96,10 @@ class Kubelet:
         """Put the images of an archive, as `docker save` writes it, where pods find them."""
         podruntime.import_archive(self.state.folder, archive)
 
+    def tag_image(self, image: str, other: str) -> None:
+        """Have pods find an image under another full name too."""
+        podruntime.tag_image(self.state.folder, image, other)
+
     def import_echo(self, image: str, report: Report) -> None:
         """Put the test image there under this full name."""
         podruntime.import_echo(self.state.folder, image, ["serve"], report)

@@ -59,8 +59,16 @@ def import_archive(folder: Path, archive: Path) -> None:
 
     Raises ProgramFailed when containerd does not take it.
     """
-    run("ctr", "--address", socket_of(folder), "--namespace", NAMESPACE,
-        "images", "import", "--digests=false", archive,
+    _images(folder, "import", "--digests=false", archive)
+
+
+def tag_image(folder: Path, image: str, other: str) -> None:
+    """Have pods find an image under another full name too."""
+    _images(folder, "tag", image, other)
+
+
+def _images(folder: Path, *words: str | Path) -> None:
+    run("ctr", "--address", socket_of(folder), "--namespace", NAMESPACE, "images", *words,
         env=os.environ | {"PATH": PATH}, timeout=300)  # fmt: skip
 
 

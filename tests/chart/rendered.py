@@ -170,3 +170,38 @@ FLAGS: dict[str, list[Any]] = {
     "manager.settings": [{}, {"memoryOvercommit": 2.5, "maxInstancesPerUser": 1000000}],
 }
 """What changes which objects there are, or their shape."""
+FULL: Object = {
+    "manager": {"replicas": 2},
+    "podMonitor": {"enabled": True},
+    "networkPolicy": {"enabled": True},
+    "agent": {"seccompProfiles": {"a.json": "{}"}},
+}
+"""All that can be switched on."""
+
+
+def container(spec: Object) -> Object:
+    """The only container of a pod spec."""
+    (only,) = spec["containers"]
+    found: Object = only
+    return found
+
+
+def environment(spec: Object) -> dict[str, Any]:
+    """The variables of its container, each once: values, or where they come from."""
+    names = [each["name"] for each in container(spec)["env"]]
+    assert len(names) == len(set(names))
+    return {
+        each["name"]: each.get("value", each.get("valueFrom")) for each in container(spec)["env"]
+    }
+
+
+def agent(found: Rendered) -> Object:
+    """The pod spec of agents."""
+    spec: Object = found.one("DaemonSet")["spec"]["template"]["spec"]
+    return spec
+
+
+def manager(found: Rendered) -> Object:
+    """The pod spec of managers."""
+    spec: Object = found.one("Deployment")["spec"]["template"]["spec"]
+    return spec

@@ -20,13 +20,16 @@ SOCKETS = "sockets"
 def previous_chart(folder: Path) -> Path:
     """A chart with an older version, whose definition of instances lacks a field of today's.
 
+    Its image is today's under an older tag, so that an upgrade replaces the pods.
+
     There has been no release yet: this stands for one.
     """
     chart = folder / "previous" / CHART.name
     shutil.copytree(CHART, chart)
     about = chart / "Chart.yaml"
     written = yaml.safe_load(about.read_text())
-    about.write_text(yaml.safe_dump(written | {"version": PREVIOUS_VERSION}))
+    older = {"version": PREVIOUS_VERSION, "appVersion": PREVIOUS_VERSION}
+    about.write_text(yaml.safe_dump(written | older))
     definition = chart / "templates" / "crds" / "challengeinstances.yaml"
     definition.write_text(without_field(definition.read_text(), NEW_FIELD))
     return chart

@@ -19,13 +19,16 @@ from hack.bed.kubeconfig import Kubectl
 from hack.bed.programs import find_helm
 from hack.bed.temporary import temporary_bed
 from hack.image.__main__ import main as build_image
-from tests.helm.charts import SOCKETS, previous_chart, values
+from hack.image.image import default_tag
+from tests.helm.charts import PREVIOUS_VERSION, SOCKETS, previous_chart, values
 from tests.helm.players import Players
 from tests.helm.release import Release
-from tests.helm.remains import assert_nothing_of, settings_of_the_machine
+from tests.helm.remains import assert_nothing_of, places_of_the_machine
 from tests.integration.world import container, instance
 
 POD_IMAGE = "challenge-echo:dev"
+REGISTRY = "docker.io/library"
+"""What the kubelet takes an image's name to be in when it names no registry."""
 PLAYERS = "players"
 FAILED = pytest.StashKey[bool]()
 
@@ -33,15 +36,15 @@ FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
     """A cluster with one node: an engine with the test image, and a kubelet that has it too."""
-    before = settings_of_the_machine()
+    before = places_of_the_machine()
     with temporary_bed("helm", own_engines=True) as bed:
         pods.start_cluster(bed)
         start_engine(bed)
-        pods.start_kubelet(bed).import_echo(f"docker.io/library/{POD_IMAGE}", bed.report)
+        pods.start_kubelet(bed).import_echo(f"{REGISTRY}/{POD_IMAGE}", bed.report)
         bed.import_image()
         yield bed
     assert_nothing_of(bed)
-    assert settings_of_the_machine() == before
+    assert places_of_the_machine() == before
 
 
 def start_engine(bed: Bed) -> None:
@@ -66,12 +69,15 @@ def helm(bed: Bed) -> Helm:
 
 @pytest.fixture(scope="session")
 def image(bed: Bed) -> None:
-    """The project's image, built and put where the node's pods find it."""
+    """The project's image, built and put where the node's pods find it, as the previous one too."""
     archive = bed.state.folder / "image.tar"
     with bed.report.stage("build the image"):
         assert build_image(["--output", str(archive)]) == 0
     with bed.report.stage("import the image"):
-        pods.kubelet(bed).import_archive(archive)
+        node = pods.kubelet(bed)
+        node.import_archive(archive)
+        tag = f"{REGISTRY}/{default_tag()}"
+        node.tag_image(tag, f"{tag.rpartition(':')[0]}:{PREVIOUS_VERSION}")
     archive.unlink()
 
 

@@ -22,7 +22,11 @@ CLUSTER_KINDS = (
     "customresourcedefinitions",
     "priorityclasses",
 )
-KUBERNETES_OWN = ("configmap/kube-root-ca.crt", "serviceaccount/default")
+STAYS = (
+    "configmap/kube-root-ca.crt",
+    "serviceaccount/default",
+    "lease.coordination.k8s.io/challenge-manager",
+)
 AGENT = "app.kubernetes.io/component=agent"
 
 
@@ -58,10 +62,12 @@ class Release:
         words = ("test", self.name, "-n", self.namespace, PATIENCE)
         return self.helm(*words).stdout
 
-    def uninstall(self) -> str:
-        """Uninstall it; returns when all of its objects have gone."""
-        words = ("uninstall", self.name, "-n", self.namespace, "--wait", PATIENCE)
-        return self.helm(*words).stdout
+    def uninstall(self) -> None:
+        """Uninstall it; returns when its pods have ended too, for which Helm does not wait."""
+        self.helm("uninstall", self.name, "-n", self.namespace, "--wait", PATIENCE)
+        marks = f"app.kubernetes.io/instance={self.name}"
+        words = ("wait", "pod", "-n", self.namespace, "-l", marks, "--for=delete")
+        self.bed.kubectl(*words, "--timeout=60s")
 
     def exists(self) -> bool:
         """Whether Helm knows of it, in whatever state."""
@@ -103,12 +109,15 @@ class Release:
         return named + self.bed.kubectl("get", kinds, "-l", marks, "-o", "name").stdout.split()
 
     def namespaced_objects(self) -> list[str]:
-        """What is in its namespace but for what Kubernetes itself puts into each, and Events."""
+        """What is in its namespace but for Events and what is put there while it goes, or always.
+
+        Managers give up their Lease when they end, after Helm's hooks; it holds up nothing.
+        """
         words = ("api-resources", "--namespaced", "--verbs=list", "-o", "name")
         kinds = set(self.bed.kubectl(*words).stdout.split())
         wanted = ",".join(sorted(kinds - {"events", "events.events.k8s.io"}))
         listed = self.bed.kubectl("get", wanted, "-n", self.namespace, "-o", "name").stdout.split()
-        return [each for each in listed if each not in KUBERNETES_OWN]
+        return [each for each in listed if each not in STAYS]
 
     def state_files(self) -> list[str]:
         """What there is in the agent's folder on the node."""

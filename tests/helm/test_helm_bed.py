@@ -13,8 +13,8 @@ from hack.bed.cache import temporary_folder
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.leftovers import processes_of_folder
 from hack.bed.report import Report
-from tests.helm.conftest import POD_IMAGE
-from tests.helm.remains import assert_nothing_of, settings_of_the_machine
+from tests.helm.conftest import POD_IMAGE, REGISTRY
+from tests.helm.remains import assert_nothing_of, places_of_the_machine
 
 Object = dict[str, object]
 
@@ -75,14 +75,14 @@ def test_pods_have_accounts_and_go_with_what_made_them(kubectl: Kubectl, namespa
 
 def test_nothing_is_left_of_pods_whose_kubelet_and_runtime_were_killed() -> None:
     """The next bed finds what a killed run has left, and ends it all."""
-    before = settings_of_the_machine()
+    before = places_of_the_machine()
     name = f"orphans-{uuid.uuid4().hex[:6]}"
     folder, report = temporary_folder() / name, Report(quiet=True)
     bed = Bed.create(name, folder, report, temporary=True, own_engines=True)
     with bed.removed_on_failure():
         pods.start_cluster(bed)
         bed.start_engine()
-        pods.start_kubelet(bed).import_echo(f"docker.io/library/{POD_IMAGE}", report)
+        pods.start_kubelet(bed).import_echo(f"{REGISTRY}/{POD_IMAGE}", report)
         objects = [
             workload("DaemonSet", "on-each", hostNetwork=True),
             workload("Deployment", "one"),
@@ -99,4 +99,4 @@ def test_nothing_is_left_of_pods_whose_kubelet_and_runtime_were_killed() -> None
     assert loaded is not None
     loaded.down()
     assert_nothing_of(loaded)
-    assert settings_of_the_machine() == before
+    assert places_of_the_machine() == before

@@ -6,11 +6,12 @@ import pytest
 
 from hack.bed.errors import ProgramFailed
 from hack.bed.kubeconfig import Kubectl
+from hack.image.image import default_tag
 from tests.helm.charts import CHART, NEW_FIELD, PREVIOUS_VERSION
 from tests.helm.conftest import POD_IMAGE
 from tests.helm.players import Players
 from tests.helm.release import Release
-from tests.integration.world import container, instance, until
+from tests.integration.world import Object, container, instance, until
 
 DEFINITION = "crd/challengeinstances.challenge-controller.io"
 
@@ -22,6 +23,12 @@ def knows_the_new_field(kubectl: Kubectl) -> bool:
     return NEW_FIELD in spec["properties"]
 
 
+def image_of(pod: Object) -> str:
+    """The image that a pod was told to run."""
+    image: str = pod["spec"]["containers"][0]["image"]
+    return image
+
+
 def test_manager_and_agent_run_as_pods_and_the_node_is_ready(
     release: Release, kubectl: Kubectl
 ) -> None:
@@ -29,8 +36,9 @@ def test_manager_and_agent_run_as_pods_and_the_node_is_ready(
     node = release.bed.node()
     assert agent["status"]["podIP"] == node.address, "the agent is on the node's own network"
     assert manager["status"]["podIP"] != node.address
-    charts = {pod["metadata"]["labels"]["helm.sh/chart"] for pod in (agent, manager)}
-    assert charts == {f"challenge-controller-{PREVIOUS_VERSION}"}
+    assert {image_of(pod) for pod in (agent, manager)} == {
+        f"challenge-controller:{PREVIOUS_VERSION}"
+    }
     kubectl("wait", "chnode", node.name, "--for=condition=Ready", "--timeout=30s")
     assert not knows_the_new_field(kubectl)
 
@@ -56,6 +64,7 @@ def test_upgrade_from_the_previous_chart_touches_no_instance(
     with players.untouched():
         release.upgrade(CHART, "--set", "crds.keep=false")
         release.wait_for_agent(after=agent)
+    assert {image_of(pod) for pod in release.pods()} == {default_tag()}
     assert knows_the_new_field(kubectl)
     shown = players.get("ada")["spec"]
     assert shown[NEW_FIELD] == "Delete", "the field's default shows on what was there"

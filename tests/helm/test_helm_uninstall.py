@@ -14,7 +14,7 @@ from tests.integration.world import container, instance
 def test_uninstall_leaves_nothing_in_the_cluster_or_on_the_node(
     bed: Bed, kubectl: Kubectl, release: Release, players: Players
 ) -> None:
-    # A network of its own, a volume, an object that has ended, one that cannot start, a pool.
+    # A network of its own, one that cannot start, one that is paused.
     two = (container(POD_IMAGE, "front"), container(POD_IMAGE, "back", ports=[]))
     players.apply(
         instance("pair", *two),
