@@ -11,6 +11,7 @@ import yaml
 from hack.bed.bed import Bed
 from hack.bed.helm import Helm
 from hack.bed.processes import by_pid, command_line, every_pid
+from tests.integration.world import until
 
 Object = dict[str, Any]
 PATIENCE = "--timeout=120s"
@@ -138,9 +139,15 @@ class Release:
 
     def wait_for_agent(self, *, after: str = "") -> None:
         """Wait until the agent's pod is ready, and another one than that of the uid `after`."""
-        status = ("rollout", "status", "daemonset", "-n", self.namespace, "-l", self._agent())
-        self.bed.kubectl(*status, PATIENCE)
-        assert self.agent_uid() != after
+
+        def others() -> list[Object]:
+            pods = self.pods(component="agent")
+            return [pod for pod in pods if pod["metadata"]["uid"] != after]
+
+        # The pod itself: the DaemonSet's own count is late when a pod has been deleted.
+        (pod,) = until(others)
+        words = ("wait", "pod", pod["metadata"]["name"], "-n", self.namespace)
+        self.bed.kubectl(*words, "--for=condition=Ready", PATIENCE)
 
     def restarts(self) -> int:
         """How often the kubelet has started the agent's program again."""
