@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from controller.api import crd
-from hack import metrics_page, reference
+from hack import argocd, metrics_page, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def files() -> dict[Path, str]:
     """Return the text that each generated file ought to have."""
     texts = {ROOT / "crds" / name: text for name, text in crd.manifests().items()}
-    docs = {"api.md": reference.page(), "metrics.md": metrics_page.page()}
+    docs = {
+        "api.md": reference.page(),
+        "metrics.md": metrics_page.page(),
+        "gitops/argocd/argocd-cm.yaml": argocd.config_map(),
+    }
     return texts | {ROOT / "docs" / name: text for name, text in docs.items()}
 
 
@@ -40,7 +44,7 @@ def drift() -> list[str]:
 
 
 @click.command(
-    help="Write the files that are generated from the code: crds/*.yaml, docs/{api,metrics}.md."
+    help="Write the files that are generated: crds/*.yaml, docs/{api,metrics}.md, others in docs."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is out of date.")
 def main(check: bool) -> None:
@@ -52,7 +56,7 @@ def main(check: bool) -> None:
         sys.exit(1 if complaints else 0)
     for path, text in files().items():
         if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             click.echo(f"wrote {path.relative_to(ROOT)}")
 
