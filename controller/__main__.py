@@ -16,6 +16,7 @@ from controller.agent import run as agent_run
 from controller.agent.identity import IdentityMismatch
 from controller.agent.lock import AlreadyRunning
 from controller.api.crd import manifests
+from controller.cli.selftest import selftest
 from controller.cluster import signals
 from controller.cluster.client import Cluster, ConfigurationError
 from controller.cluster.errors import ApiError
@@ -67,6 +68,7 @@ _role("manager", "Place instances on nodes, and delete those whose time is over.
 
 main.add_command(ledger)
 main.add_command(firewall)
+main.add_command(selftest)
 
 
 @main.command()

@@ -16,12 +16,12 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class LaunchSettings(BaseSettings):
     """How a node launches; each field is also ``CHALLENGE_<NAME>``."""
 
-    concurrent_launches: Annotated[int | Literal["auto"], Field(union_mode="left_to_right")] = (
-        Field(
-            2,
-            description="Launches and removals at most at a time on a node, 1 to 64, or auto for "
-            "the number of CPUs.",
-        )
+    concurrent_launches: Annotated[
+        Annotated[int, Field(ge=1, le=64)] | Literal["auto"], Field(union_mode="left_to_right")
+    ] = Field(
+        2,
+        description="Launches and removals at most at a time on a node, 1 to 64, or auto for the "
+        "number of CPUs.",
     )
     concurrent_pulls: int = Field(
         2, ge=1, le=64, description="Image pulls at most at a time on a node."

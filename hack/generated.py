@@ -11,6 +11,8 @@ import click
 
 from controller.api import crd
 from hack import argocd, metrics_page, reference
+from hack.chart import definitions, readme, schema, settings
+from hack.chart.values import CHART
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,13 +25,22 @@ def files() -> dict[Path, str]:
         "metrics.md": metrics_page.page(),
         "gitops/argocd/argocd-cm.yaml": argocd.config_map(),
     }
-    return texts | {ROOT / "docs" / name: text for name, text in docs.items()}
+    texts |= {ROOT / "docs" / name: text for name, text in docs.items()}
+    texts |= {
+        CHART / "templates" / "crds" / name: text for name, text in definitions.templates().items()
+    }
+    return texts | {
+        CHART / "README.md": readme.text(),
+        CHART / "values.schema.json": schema.text(),
+        CHART / "files" / "settings.json": settings.roles_file(),
+    }
 
 
 def drift() -> list[str]:
     """Return a line for each file that differs from what would be generated, or is too many."""
     wanted = files()
-    paths = {*wanted, *(ROOT / "crds").glob("*.yaml")}
+    folders = (ROOT / "crds", CHART / "templates" / "crds")
+    paths = {*wanted, *(path for folder in folders for path in folder.glob("*.yaml"))}
     found = {path: path.read_text() for path in paths if path.exists()}
     complaints = []
     for path in sorted(wanted.keys() | found.keys()):
@@ -44,7 +55,8 @@ def drift() -> list[str]:
 
 
 @click.command(
-    help="Write the files that are generated: crds/*.yaml, docs/{api,metrics}.md, others in docs."
+    help="Write the files that are generated from the code: crds/*.yaml, docs/{api,metrics}.md, "
+    "Argo CD's health checks, and the chart's definitions, schema and tables."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is out of date.")
 def main(check: bool) -> None:

@@ -74,6 +74,10 @@ class Connection:
             del parameters["limit"]
             return self._pages(resource, namespace, parameters)
 
+    def create(self, resource: Resource, body: Object, namespace: str = "") -> Object:
+        """Create an object; returns it as it is then."""
+        return self._ask("create", resource, "", namespace, json=body)
+
     def patch(self, resource: Resource, name: str, change: Object) -> Object:
         """Change a cluster-scoped object by a merge patch; returns it as it is then."""
         headers = {"Content-Type": "application/merge-patch+json"}
@@ -109,7 +113,7 @@ class Connection:
     def _ask(
         self, verb: str, resource: Resource, name: str, namespace: str = "", **rest: Any
     ) -> Object:
-        method = "GET" if verb == "list" else verb.upper()
+        method = {"list": "GET", "create": "POST"}.get(verb, verb.upper())
         place = {"namespace": namespace} if namespace else {}
         rest |= {"version": resource.api_version, "url": resource.path(name)} | place
         answer = self._send(method, rest)

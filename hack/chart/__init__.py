@@ -1,0 +1,1 @@
+"""What of the Helm chart is generated: definitions, settings, schema of the values, their table."""
