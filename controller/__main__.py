@@ -16,6 +16,7 @@ from controller.agent import run as agent_run
 from controller.agent.identity import IdentityMismatch
 from controller.agent.lock import AlreadyRunning
 from controller.api.crd import manifests
+from controller.callmetrics import ApiMetrics
 from controller.cli.selftest import selftest
 from controller.cluster import signals
 from controller.cluster.client import Cluster, ConfigurationError
@@ -23,11 +24,13 @@ from controller.cluster.errors import ApiError
 from controller.cluster.lease import HeldElsewhere
 from controller.firewall_cli import firewall
 from controller.flags import settings_flags
+from controller.health import Health
 from controller.ledger import LedgerError
 from controller.ledger_cli import ledger
 from controller.manager import run as manager_run
 from controller.reconcile.startup import NothingMatches
 from controller.settings import Settings, SettingsError, load
+from controller.uninstall_cli import uninstall
 
 OPERATOR_ERRORS = (
     AlreadyRunning,
@@ -68,6 +71,7 @@ _role("manager", "Place instances on nodes, and delete those whose time is over.
 
 main.add_command(ledger)
 main.add_command(firewall)
+main.add_command(uninstall)
 main.add_command(selftest)
 
 
@@ -87,28 +91,37 @@ async def _serve(role: str, settings: Settings) -> int:
         click.echo(f"Error: {error}", err=True)
         return 1
     try:
-        return await _until(stop, _roles(role, settings, cluster))
+        health = Health()
+        return await _until(stop, _roles(role, settings, cluster, health), health)
     finally:
         await cluster.close()
 
 
-def _roles(role: str, settings: Settings, cluster: Cluster) -> list[Coroutine[Any, Any, None]]:
+def _roles(
+    role: str, settings: Settings, cluster: Cluster, health: Health
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """The parts of the process by name."""
     # One machine's "all" is the same holder after a crash, so it need not wait for itself.
     identity = f"all on {settings.node_name}" if role == "all" else None
     registry = metrics.registry()
-    roles = []
+    cluster.observe = ApiMetrics(registry).observe
+    parts = {"turns of the event loop": health.keep()}
     if role in ("all", "agent"):
-        roles.append(agent_run.run(settings, cluster, registry))
+        parts["agent"] = agent_run.run(settings, cluster, registry, health)
     if role in ("all", "manager"):
-        roles.append(manager_run.run(settings, cluster, identity, registry))
+        parts["manager"] = manager_run.run(settings, cluster, identity, registry, health)
     if settings.metrics_port:
         address, port = settings.metrics_address, settings.metrics_port
-        roles.append(metrics.serve(registry, address, port))
-    return roles
+        parts["metrics"] = metrics.serve(registry, health, address, port)
+    return parts
 
 
-async def _until(stop: asyncio.Event, roles: list[Coroutine[Any, Any, None]]) -> int:
-    tasks = [asyncio.create_task(role) for role in roles]
+async def _until(
+    stop: asyncio.Event, parts: dict[str, Coroutine[Any, Any, None]], health: Health
+) -> int:
+    tasks = [asyncio.create_task(part) for part in parts.values()]
+    for name, part in zip(parts, tasks, strict=True):
+        health.part(name, part)
     stopped = asyncio.create_task(stop.wait())
     ended, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
     code = 0

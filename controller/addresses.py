@@ -52,17 +52,17 @@ HostAddress = Annotated[str, AfterValidator(_host_address)]
 Resolvers = Annotated[
     tuple[str, ...],
     NoDecode,
+    Field(max_length=3),  # resolv.conf(5), MAXNS
     BeforeValidator(comma_separated),
     AfterValidator(_addresses),
-    Field(max_length=3),  # resolv.conf(5), MAXNS
 ]
 """Addresses of name servers, as text; 3 at most."""
 
 Networks = Annotated[
     tuple[str, ...],
     NoDecode,
+    Field(max_length=200),
     BeforeValidator(comma_separated),
     AfterValidator(_networks),
-    Field(max_length=200),
 ]
 """IPv4 networks, as text; 200 at most."""

@@ -5,6 +5,7 @@ connection and are safe beside a running agent; none starts a ledger or moves a 
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,9 +15,10 @@ from typing import Any
 
 import click
 
+from controller.api.labels import DEFAULT_INSTALLATION
+from controller.identity_settings import STATE_DIR, state_dir
 from controller.ledger import Ledger, LedgerError, LedgerReader, cmgr
 from controller.ledger.portrange import format_spans, spans
-from controller.settings import Settings
 
 _RANGES = ("ports", "ports_override")
 
@@ -28,8 +30,8 @@ def _with_file(command: Callable[..., None]) -> Callable[..., None]:
         "--state-dir",
         type=click.Path(path_type=Path, file_okay=False),
         envvar="CHALLENGE_STATE_DIR",
-        default=Settings.model_fields["state_dir"].default,
-        show_default=True,
+        default=lambda: state_dir(os.environ.get("CHALLENGE_INSTALLATION", DEFAULT_INSTALLATION)),
+        show_default=str(STATE_DIR),
         help="The agent's folder; the ledger is ledger.db in it.",
     )
     @wraps(command)

@@ -7,7 +7,6 @@ made from this one model. It must not read anything but the environment and the 
 import ipaddress
 import os
 import re
-import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +17,7 @@ from controller.addresses import HostAddress, Networks, Resolvers, comma_separat
 from controller.api import image_pattern, values
 from controller.collection_settings import CollectionSettings
 from controller.container_settings import ContainerSettings
+from controller.identity_settings import IdentitySettings
 from controller.launch_settings import LaunchSettings
 from controller.ledger_settings import LedgerSettings
 from controller.manager_settings import ManagerSettings
@@ -30,6 +30,9 @@ LOG_LEVELS = Literal["debug", "info", "warning", "error"]
 ADDRESS = "^([A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9:])?)?$"
 NAME = r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$"
 
+NOT_DERIVED = "default_factory_not_called"
+"""What pydantic says of a default that another setting, which is wrong, would have given."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -38,6 +41,7 @@ class SettingsError(Exception):
 
 
 class Settings(
+    IdentitySettings,
     ManagerSettings,
     NodeSettings,
     CollectionSettings,
@@ -52,17 +56,6 @@ class Settings(
         env_prefix=PREFIX, extra="ignore", frozen=True, validate_default=True
     )
 
-    node_name: str = Field(
-        default_factory=lambda: socket.gethostname().lower(),
-        pattern=NAME,
-        description="Name of this node, and of its ChallengeNode (default: the host name).",
-    )
-    installation: str = Field(
-        "default",
-        pattern=NAME,
-        max_length=40,
-        description="Name of this installation; two of them can share an engine.",
-    )
     kubeconfig: Path | None = Field(
         None,
         description="Kubeconfig file; without it $KUBECONFIG, the pod's service account, or "
@@ -85,11 +78,6 @@ class Settings(
     )
     docker_timeout: Seconds = Field(
         60.0, description="Longest wait for one answer of the engine, in seconds."
-    )
-    state_dir: Path = Field(
-        Path("/var/lib/challenge-controller"),
-        description="Folder of the node's ledger and lock file, and of the instances' volumes and "
-        "flags; the engine must find it under the same path.",
     )
     ports: str = Field(
         "10000-29999",
@@ -250,7 +238,8 @@ def load(flags: dict[str, Any] | None = None) -> Settings:
     try:
         return Settings(**{k: v for k, v in (flags or {}).items() if v is not None})
     except ValidationError as error:
-        raise SettingsError("\n".join(_complaint(e) for e in error.errors())) from None
+        complaints = [_complaint(e) for e in error.errors() if e["type"] != NOT_DERIVED]
+        raise SettingsError("\n".join(complaints)) from None
 
 
 def _complaint(error: Any) -> str:

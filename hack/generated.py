@@ -45,7 +45,7 @@ def rendered() -> dict[Path, str]:
 
 def drift(wanted: dict[Path, str]) -> list[str]:
     """Return a line for each file that differs from what would be generated, or is too many."""
-    folders = (ROOT / "crds", CHART / "templates" / "crds")
+    folders = (ROOT / "crds", ROOT / "charts" / CHART.name / "templates" / "crds")
     paths = {*wanted, *(path for folder in folders for path in folder.glob("*.yaml"))}
     found = {path: path.read_text() for path in paths if path.exists()}
     complaints = []

@@ -3,12 +3,19 @@
 The kernel drops the lock with the process, however it ends, so there is never a stale one.
 """
 
+import errno
 import fcntl
+import logging
 import os
 from pathlib import Path
 from typing import Final
 
+logger = logging.getLogger(__name__)
+
 LOCK_FOLDER: Final = Path("/run/lock")
+
+
+_NO_FOLDER: Final = (errno.EROFS, errno.ENOENT, errno.EACCES)
 
 
 class AlreadyRunning(Exception):
@@ -50,3 +57,21 @@ def engine_lock(installation: str, engine_id: str) -> HostLock:
     """The lock for an engine's agent of one installation, wherever its state folder is."""
     safe = "".join(c if c.isalnum() else "-" for c in engine_id)
     return HostLock(LOCK_FOLDER / f"challenge-controller-{installation}-{safe}.lock")
+
+
+def take(lock: HostLock) -> None:
+    """Acquire an engine's lock where its folder can be written; raises AlreadyRunning, OSError.
+
+    In a container without the host's folder there is nobody to see the lock. That is said, and the
+    state folder's lock and the node's Lease have to do.
+    """
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
+        logger.warning(
+            "Cannot lock the engine in %s (%s): mount the host's folder there, so that a second "
+            "agent with another state folder is refused at once",
+            *(LOCK_FOLDER, os.strerror(error.errno).lower()),
+        )

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from controller.agent.identity import confirm, only_ours
-from controller.agent.lock import HostLock, engine_lock
+from controller.agent.lock import HostLock, engine_lock, take
 from controller.cluster.tasks import together
 from controller.ledger import LedgerUnavailable
 from controller.reconcile import lost
@@ -107,9 +107,8 @@ class EngineMonitor:
         engine = self._services.engine
         info = await engine.identity()
         if self._lock is None:
-            lock = engine_lock(self._services.settings.installation, info.id)
-            lock.acquire()
-            self._lock = lock
+            self._lock = engine_lock(self._services.settings.installation, info.id)
+            take(self._lock)
         if not self._seen.is_set():
             await only_ours(engine, self._services.settings)
         await confirm(self._services.ledger, "engine", info.id)

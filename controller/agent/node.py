@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from controller.agent.inforce import InForce
 from controller.agent.registration import register
+from controller.api.annotations import UNINSTALL
 from controller.api.node import ChallengeNode, NodeStatus
 from controller.cluster import status as status_writer
 from controller.cluster.client import NODES, Cluster, Object
@@ -54,6 +55,7 @@ class NodeKeeper:
         self._written = float("-inf")
         self._told: tuple[object, ...] = ()
         self._overtaken = False
+        self._asked, self._uninstall = "", asyncio.Event()
         self.deleted = False
         self.in_force = asyncio.Event()
         """Set once the operator's spec was read and is in force."""
@@ -83,6 +85,7 @@ class NodeKeeper:
             self.deleted = True
             self._due.set()
             return
+        self._note(body)
         node = ChallengeNode.model_validate(body)
         self._in_force.follow(node)
         # The operator has changed the spec, or the manager the status: it took the node for lost.
@@ -90,9 +93,22 @@ class NodeKeeper:
         if is_new or _news(node.status) != self._told:
             self._due.set()
 
+    async def uninstall_asked(self) -> str:
+        """Wait until the node is to be uninstalled, as last read; when that was asked."""
+        await self._uninstall.wait()
+        return self._asked
+
+    def _note(self, body: Object) -> None:
+        self._asked = asked_by(body)
+        if self._asked:
+            self._uninstall.set()
+        else:
+            self._uninstall.clear()
+
     async def register(self) -> None:
         """Make the ChallengeNode if there is none; raises ApiError."""
         self._read = await register(self._cluster, self._settings, cordoned=self.deleted)
+        self._note(self._read)
         self.deleted, self._told = False, ()
         self._in_force.follow(ChallengeNode.model_validate(self._read))
 
@@ -133,6 +149,7 @@ class NodeKeeper:
             self.deleted = True
             self._due.set()
             return
+        self._note(self._read)
         node = ChallengeNode.model_validate(self._read)
         self._in_force.follow(node)
         if await self._in_force.adopt_range(node):
@@ -155,6 +172,11 @@ class NodeKeeper:
             self._due.set()
         else:
             self._written, self._told, self._overtaken = now, news, False
+
+
+def asked_by(body: Object) -> str:
+    """When a ChallengeNode's operator has asked to uninstall it; empty if not."""
+    return str((body["metadata"].get("annotations") or {}).get(UNINSTALL) or "")
 
 
 def _news(status: NodeStatus) -> tuple[object, ...]:

@@ -12,6 +12,8 @@ from controller.agent import cgroup, disks, nodeconditions, portoverlap, resourc
 from controller.agent.disks import Disk
 from controller.agent.inforce import InForce
 from controller.agent.metrics import NodeMetrics
+from controller.api import conditions
+from controller.api.annotations import UNINSTALL
 from controller.api.node import ChallengeNode, EngineStatus, HeldOrphans, LaunchStatus, NodeStatus
 from controller.ledger import LedgerUnavailable, Totals
 from controller.reconcile.clock import milliseconds
@@ -73,6 +75,8 @@ class StatusDraft:
         status.observed_generation = node.metadata.generation
         status.address = services.address()
         status.version = __version__
+        status.namespaces = list(services.settings.namespaces)
+        status.controller_namespace = services.settings.controller_namespace
         status.port_range = self._in_force.port_range
         if info:
             status.engine = EngineStatus(id=info.id, version=info.version)
@@ -82,6 +86,8 @@ class StatusDraft:
         if totals:
             self.ports_outside = totals.ports.outside
             self._amounts(status, node, totals, host, info)
+        if UNINSTALL not in node.metadata.annotations:
+            conditions.remove(status.conditions, conditions.UNINSTALLED)
         said = nodeconditions.put(
             status,
             node,

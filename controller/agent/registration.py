@@ -1,6 +1,6 @@
 """How a node comes to be known: its ChallengeNode, and the labels that it has from the start.
 
-The operator's spec and labels are never written over.
+The operator's spec and labels are never written over, nor is another installation's node.
 """
 
 import logging
@@ -8,6 +8,8 @@ import platform
 import socket
 from typing import Final
 
+from controller.agent.identity import IdentityMismatch
+from controller.api import labels as own
 from controller.cluster.client import NODES, Cluster, Object
 from controller.cluster.errors import Conflict, Forbidden, Invalid, NotFound
 from controller.settings import Settings
@@ -29,8 +31,12 @@ def own_labels() -> dict[str, str]:
 
 
 async def register(cluster: Cluster, settings: Settings, *, cordoned: bool) -> Object:
-    """The node's ChallengeNode, made if there is none, ``cordoned`` then; raises ApiError."""
+    """The node's ChallengeNode, made if there is none, ``cordoned`` then.
+
+    Raises ApiError, and IdentityMismatch when it is another installation's.
+    """
     name, labels = settings.node_name, own_labels() | settings.labels
+    labels[own.INSTALLATION] = settings.installation
     try:
         read = await cluster.get(NODES, name)
     except NotFound:
@@ -38,6 +44,7 @@ async def register(cluster: Cluster, settings: Settings, *, cordoned: bool) -> O
         body = {"metadata": {"name": name, "labels": labels}, "spec": spec}
         return await cluster.create(NODES, body)
     present = read["metadata"].get("labels") or {}
+    _refuse_if_of_another(name, present, settings.installation)
     for key, value in settings.labels.items():
         if present.get(key, value) != value:
             logger.warning(
@@ -47,6 +54,18 @@ async def register(cluster: Cluster, settings: Settings, *, cordoned: bool) -> O
             )
     missing = {key: value for key, value in labels.items() if key not in present}
     return await _add(cluster, read, missing) if missing else read
+
+
+def _refuse_if_of_another(name: str, present: dict[str, str], installation: str) -> None:
+    whose = own.installation(present)
+    if whose != installation:
+        raise IdentityMismatch(
+            f"ChallengeNode {name} is of the installation {whose!r}, but this agent is of "
+            f"{installation!r} (CHALLENGE_INSTALLATION), and each has nodes of its own. Give this "
+            "one another name (CHALLENGE_NODE_NAME, or leave it unset); or, if the node is this "
+            f"installation's, kubectl label chnode {name} {own.INSTALLATION}={installation} "
+            "--overwrite"
+        )
 
 
 async def _add(cluster: Cluster, read: Object, missing: dict[str, str]) -> Object:

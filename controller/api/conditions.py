@@ -52,6 +52,9 @@ or those that the kernel takes for connections. It serves all the same."""
 ORPHANS_HELD: Final = "OrphansHeld"
 """On a node: too many of its instances have vanished from the API server at once, and nobody was
 seen to delete them; none of them is torn down for now."""
+UNINSTALLED: Final = "Uninstalled"
+"""On a node: its agent was asked to take away what outlives it, and has done so, or says what keeps
+it from it."""
 
 MESSAGE_LIMIT: Final = 4096
 

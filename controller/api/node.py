@@ -15,6 +15,7 @@ from controller.api.values import (
     Bytes,
     Count,
     Described,
+    DnsLabel,
     Generation,
     ImageName,
     PortRange,
@@ -23,6 +24,7 @@ from controller.api.values import (
 
 Cell = Annotated[str, Field(max_length=64)]
 NodeImage = Annotated[ImageName, Described("An image's name.")]
+ServedNamespace = Annotated[DnsLabel, Described("A namespace's name.")]
 
 
 class NodeSpec(Model):
@@ -148,6 +150,13 @@ class NodeStatus(Model):
     """The node's Docker engine."""
     version: Annotated[str, Field(max_length=64)] | None = None
     """The version of its agent."""
+    namespaces: Annotated[
+        list[ServedNamespace], Field(max_length=1000, json_schema_extra=LIST_SET)
+    ] = Field(default_factory=list)
+    """The namespaces whose instances it serves (CHALLENGE_NAMESPACES); empty for all. Those of two
+    installations must not have one in common."""
+    controller_namespace: DnsLabel | None = None
+    """The namespace of its Lease, node-NAME (CHALLENGE_CONTROLLER_NAMESPACE)."""
     port_range: PortRange | None = None
     """The host ports in force, first and last included: spec.portRange, or CHALLENGE_PORTS."""
     capacity: NodeResources | None = None

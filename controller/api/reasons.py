@@ -139,6 +139,13 @@ ORPHANS_HELD: Final = "OrphansHeld"
 ORPHANS_REMOVED: Final = "OrphansRemoved"
 """An Event on a node: instances that were held as OrphansHeld are torn down, since their time is up
 or the operator has confirmed it."""
+UNINSTALLED: Final = "Uninstalled"
+"""On a node: nothing of the installation is left on it, and its agent does nothing more."""
+INSTANCES_LEFT: Final = "InstancesLeft"
+"""On a node that is to be uninstalled: it has instances, which have to be deleted first."""
+UNINSTALL_FAILED: Final = "UninstallFailed"
+"""On a node that is to be uninstalled: something cannot be taken away; the message says what. It is
+tried again."""
 
 PROGRESS: Final = frozenset(
     {

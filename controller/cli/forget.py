@@ -39,12 +39,11 @@ MARGIN: Final = 2.0
     "namespace",
     metavar="NAME",
     envvar="CHALLENGE_CONTROLLER_NAMESPACE",
-    default=NAMESPACE,
-    show_default=True,
-    help="Where the controller's Leases are.",
+    default=None,
+    help=f"Where the node's Lease is (default: as its agent has said, or {NAMESPACE}).",
 )
 @connected
-def forget_node(connection: Connection, name: str, yes: bool, namespace: str) -> None:
+def forget_node(connection: Connection, name: str, yes: bool, namespace: str | None) -> None:
     """Give up a node whose host is gone for good.
 
     Its instances move to other nodes, also those whose Challenge says nodeLossPolicy: Wait, and
@@ -61,11 +60,15 @@ def forget_node(connection: Connection, name: str, yes: bool, namespace: str) ->
     click.echo(f"{NODES.printed(name)} forgotten")
 
 
-def _find(connection: Connection, name: str, namespace: str) -> tuple[Object | None, Object | None]:
+def _find(
+    connection: Connection, name: str, namespace: str | None
+) -> tuple[Object | None, Object | None]:
     """The ChallengeNode and its Lease; one of them can be missing after half of this command."""
     node = lease = None
     with suppress(NotFound):
         node = connection.get(NODES, name)
+    said = ((node or {}).get("status") or {}).get("controllerNamespace")
+    namespace = namespace or said or NAMESPACE
     with suppress(NotFound):
         lease = connection.get(LEASES, LEASE_PREFIX + name, namespace)
     if node is None and lease is None:

@@ -125,9 +125,10 @@ class Selftest:
                     else _tcp(host, port.host_port)
                 )
             except (OSError, http.client.HTTPException) as error:
+                said = str(error) or type(error).__name__
                 raise CommandError(
                     f"{self._what} is Ready, and {port.endpoint} does not answer from here "
-                    f"({protocol}): {error or type(error).__name__}. See that firewalls between "
+                    f"({protocol}): {said}. See that firewalls between "
                     "here and the node let its ports through, and that "
                     "CHALLENGE_PUBLIC_ADDRESS is right"
                 ) from error

@@ -5,9 +5,9 @@ retries nothing: who calls knows what a repetition would mean. What the API serv
 alone with for a while it does leave alone, whoever calls.
 """
 
-import json
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
 from controller.api.meta import GROUP, VERSION
-from controller.cluster import errors
+from controller.cluster import answers, calls, errors
 from controller.cluster.history import History
 from controller.cluster.holds import Holds
 from controller.cluster.token_file import SERVICE_ACCOUNT, TokenFile, of_kubeconfig
@@ -43,7 +43,6 @@ ever rarer: one begun during an outage would not notice its end for half a minut
 PAGE: Final = 500
 """Objects in one answer of a LIST; kube-apiserver's own clients use the same."""
 CONNECTIONS: Final = 64
-NO_ANSWER: Final = "What came is no answer of an API server"
 UNUSABLE: Final = (
     kubernetes_config.ConfigException,
     OSError,
@@ -93,6 +92,11 @@ NAMESPACES: Final = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 
 class Cluster:
     """One API server, reached with one set of credentials."""
+
+    observe: calls.Observer = staticmethod(calls.nobody)
+    """Told of each request that was sent, once it has ended."""
+    answered_at: float | None = None
+    """When the API server last answered anything; monotonic seconds."""
 
     def __init__(self, api: kubernetes_client.ApiClient) -> None:
         """Take an API client over; ``close`` closes it."""
@@ -157,6 +161,27 @@ class Cluster:
         seconds, or one that is none, or, without asking, when it is not time to ask again yet.
         """
         self._holds.check(path)
+        begun = time.monotonic()
+        result: calls.Result = "unavailable"
+        try:
+            answer = await self._ask(method, path, body, query, content_type, timeout)
+            result = "ok"
+            return answer
+        except errors.ApiError as error:
+            result = "unavailable" if isinstance(error, errors.ApiUnavailable) else "refused"
+            raise
+        finally:
+            self.observe(*calls.kind_of(method, path), result, time.monotonic() - begun)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Object | None,
+        query: dict[str, str] | None,
+        content_type: str,
+        timeout: float,
+    ) -> Object:
         headers = {"Accept": JSON, "Content-Type": content_type}
         await self._authenticate(headers)
         patience = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
@@ -169,13 +194,16 @@ class Cluster:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = str(error) or type(error).__name__
             raise errors.ApiUnavailable(f"The API server does not answer: {said}") from None
+        self.answered_at = time.monotonic()
         if response.status >= 400:
             refusal = errors.from_status(
-                response.status, _status(data, response.reason), _retry_after(response)
+                response.status,
+                answers.status(data, response.reason),
+                answers.retry_after(response),
             )
             self._holds.note(path, refusal)
             raise refusal
-        return _object(data)
+        return answers.parse(data)
 
     async def _authenticate(self, headers: dict[str, str]) -> None:
         for setting in (await self._api.configuration.auth_settings()).values():
@@ -197,7 +225,9 @@ class Cluster:
         while True:
             answer = await self.request("GET", kind.path(namespace=namespace), query=query)
             if "items" not in answer:  # to take it for an empty list would be the end of many
-                raise errors.ApiUnavailable(f"{NO_ANSWER}: expected a list of {kind.plural}")
+                raise errors.ApiUnavailable(
+                    f"{answers.NO_ANSWER}: expected a list of {kind.plural}"
+                )
             if "continue" not in query:  # the other pages are of the same moment
                 self.history.listed(kind.plural, answer, before)
             for item in answer["items"] or []:
@@ -256,35 +286,3 @@ def _proxy(server: str) -> str | None:
     if not url.hostname or proxy_bypass(url.netloc):
         return None
     return getproxies().get(url.scheme)
-
-
-def _object(data: bytes) -> Object:
-    """The object in an answer; raises ApiUnavailable, which quotes nothing: it may be secret.
-
-    Whatever an API server says names its kind, lists and what is served too; a captive portal's
-    answer to everything names none.
-    """
-    try:
-        answer = json.loads(data)
-    except ValueError:
-        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected JSON") from None
-    if not isinstance(answer, dict) or "kind" not in answer:
-        raise errors.ApiUnavailable(f"{NO_ANSWER}: expected an object with a kind")
-    return answer
-
-
-def _status(data: bytes, reason: str | None) -> Object:
-    """The Status in a refusal, or what else it says, in one line: a proxy's page has many."""
-    try:
-        answer = json.loads(data)
-    except ValueError:
-        answer = None
-    if isinstance(answer, dict):
-        return answer
-    text = " ".join(data.decode(errors="replace").split())
-    return {"message": text[:500] if text and not text.startswith("<") else reason or ""}
-
-
-def _retry_after(response: Any) -> float | None:
-    value = response.getheader("Retry-After")
-    return float(value) if value and str(value).isdecimal() else None

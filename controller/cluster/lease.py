@@ -74,6 +74,8 @@ class Lease:
         self._seen_at = monotonic()
         self._renewed_at = monotonic()
         self._renewal = asyncio.Event()
+        self.holder = ""
+        """Who held it when it was last read or written; empty before that."""
 
     @property
     def silence(self) -> float:
@@ -110,8 +112,10 @@ class Lease:
             spec = (lease or {}).get("spec") or {}
             holder = spec.get("holderIdentity") or ""
             if holder and holder != self._identity and not self._silent(spec):
-                return str(holder)
+                self.holder = str(holder)
+                return self.holder
             if await self._write(lease, self._spec(spec)):
+                self.holder = self._identity
                 self._renewed_at = asked  # others count from its arrival, which was later
                 self._renewal.set()
                 return self._identity

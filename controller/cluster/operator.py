@@ -15,7 +15,8 @@ import kopf
 
 from controller.api.meta import GROUP, VERSION
 from controller.cluster import signals
-from controller.cluster.client import CHALLENGES, INSTANCES, NO_ANSWER, NODES, POOLS, Cluster, Kind
+from controller.cluster.answers import NO_ANSWER
+from controller.cluster.client import CHALLENGES, INSTANCES, NODES, POOLS, Cluster, Kind
 from controller.cluster.errors import ApiError, NotFound
 from controller.cluster.watching import Pace, session
 

@@ -8,12 +8,15 @@ server's. Here all of these wait. What is watched is not known here.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
 
-from controller.cluster.client import NO_ANSWER, Cluster
+from controller.cluster import calls
+from controller.cluster.answers import NO_ANSWER
+from controller.cluster.client import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ def session(cluster: Cluster, pace: "Pace") -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, ssl=cluster.tls),
         proxy=cluster.configuration.proxy,
         trust_env=False,
-        middlewares=(heed, pace.wait, read_whole, Bearer(cluster).sign),
+        middlewares=(heed, pace.wait, read_whole, Bearer(cluster).sign, Counted(cluster).send),
     )
 
 
@@ -105,6 +108,31 @@ class Bearer:
             response.release()
             logger.warning("The API server does not accept our credentials (HTTP 401)")
             await asyncio.sleep(RETRY)
+
+
+class Counted:
+    """Tells the cluster's observer of each request, once its answer has begun."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Whoever observes then is told."""
+        self._cluster = cluster
+
+    async def send(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send the request."""
+        begun = time.monotonic()
+        result: calls.Result = "unavailable"
+        try:
+            response = await handler(request)
+            code = response.status
+            result = "ok" if code < 400 else "refused" if code < 500 and code != 429 else result
+            return response
+        finally:
+            kind = calls.kind_of(
+                request.method, request.url.path, watch="watch" in request.url.query
+            )
+            self._cluster.observe(*kind, result, time.monotonic() - begun)
 
 
 class Pace:

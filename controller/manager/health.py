@@ -85,7 +85,7 @@ class Health:
 
     async def _round(self) -> None:
         await self.orphans.let_go()
-        in_use, now = self._in_use(), self._now()
+        in_use, now = self._in_use() - self._nodes.others.names, self._now()
         self._nodes.watched = in_use
         silent = {name for name in self._nodes.by_name.keys() | in_use if self._silent(name)}
         self._listed_again = {n: at for n, at in self._listed_again.items() if n in silent}

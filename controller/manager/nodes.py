@@ -1,6 +1,7 @@
 """What the manager knows of the nodes: their objects, and whether they are alive.
 
-A node lives as long as its Lease is renewed (see heartbeats).
+A node lives as long as its Lease is renewed (see heartbeats). Those of another installation are
+none of its business: of these only the names are known, so that it leaves alone what is on them.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from controller.api import conditions
+from controller.api import conditions, labels
 from controller.api.node import ChallengeNode
 from controller.cluster.client import NODES, Cluster, Object
 from controller.cluster.errors import ApiError
 from controller.cluster.version import version_of
 from controller.manager.heartbeats import Heartbeats, period
+from controller.manager.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +68,11 @@ class Nodes:
     default_launches: int
     monotonic: Callable[[], float] = time.monotonic
     lease_duration: float = LEASE_DURATION
+    installation: str = labels.DEFAULT_INSTALLATION
     by_name: dict[str, Node] = field(default_factory=dict)
     watched: set[str] = field(default_factory=set)
     """Names whose Leases are looked at though there is no such node (any more)."""
+    others: Neighbours = field(default_factory=Neighbours)
     heartbeats: Heartbeats = field(init=False)
     _unjudged: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -84,6 +88,12 @@ class Nodes:
             self.by_name.pop(name, None)
             self.changed()
             return
+        if labels.installation(body["metadata"].get("labels") or {}) != self.installation:
+            self.others.observe(body)
+            if self.by_name.pop(name, None):
+                self.changed()
+            return
+        self.others.forget(name)
         if known and _is_older(body, known.object):
             return
         try:

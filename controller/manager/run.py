@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
+from controller import health
 from controller.api.instance import ChallengeInstance
 from controller.cluster import operator
 from controller.cluster.client import (
@@ -34,12 +35,15 @@ from controller.manager.drain import Drain
 from controller.manager.expiry import Expiry
 from controller.manager.health import Health
 from controller.manager.metrics import ManagerMetrics
+from controller.manager.neighbours import Neighbours
 from controller.manager.nodes import Nodes
 from controller.manager.pending import Pending
 from controller.manager.pools import Pools
 from controller.manager.quota import Quota
+from controller.manager.readiness import lacks
 from controller.manager.scheduler import Scheduler, plain
 from controller.manager.seen import Seen
+from controller.manager.states import States
 from controller.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,11 +58,12 @@ async def run(
     cluster: Cluster,
     identity: str | None = None,
     registry: CollectorRegistry | None = None,
+    well: health.Health | None = None,
 ) -> None:
     """Manage the cluster until cancelled, whenever the Lease is ours.
 
     ``identity`` is the Lease's holder; without it one that no other process has. ``registry`` is
-    where its metrics go.
+    where its metrics go; ``well`` is told what it lacks.
     """
     metrics = ManagerMetrics(registry)
     who = identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
@@ -69,6 +74,7 @@ async def run(
         identity=who,
         duration=settings.manager_lease_duration,
     )
+    (well or health.Health()).role("manager", lambda: lacks(cluster, lease))
     try:
         while True:
             await _wait(lease)
@@ -89,7 +95,7 @@ async def _act_while_held(
     settings: Settings, cluster: Cluster, lease: Lease, metrics: ManagerMetrics
 ) -> None:
     manager = _Manager(settings, cluster)
-    metrics.acting(manager.pending)
+    metrics.acting(manager.pending, manager.states.count)
     try:
         await together(lease.keep(lost_after=lease.duration * 2 / 3), *manager.parts())
     finally:
@@ -113,6 +119,8 @@ class _Manager:
             lambda: self._scheduler.kick(),
             settings.launches,
             lease_duration=float(settings.node_lease_duration),
+            installation=settings.installation,
+            others=Neighbours(settings.namespaces),
         )
         self._health = Health(cluster, self.recorder, self._nodes, self._in_use, settings)
         self._pools = Pools(cluster, self.recorder, self._nodes, settings.namespaces)
@@ -130,6 +138,7 @@ class _Manager:
             cluster, self.recorder, self._nodes, self._assignments, settings.namespaces
         )
         self._seen, self._due = Seen(), asyncio.Event()
+        self.states = States()
         self._expiry = Expiry(cluster, settings.prune_age)
         self._declared = Declared(cluster, self._assignments.by_challenge, self._nodes.objects)
 
@@ -190,6 +199,9 @@ class _Manager:
         if not self._seen.is_news(body):
             return
         placed = (body.get("status") or {}).get("nodeName")
+        if placed in self._nodes.others.names:
+            self._gone(uid)
+            return
         if body["metadata"].get("deletionTimestamp") and not placed:
             self._health.orphans.observe(plain(body))  # whether the rest can be read or not
             self._gone(uid)
@@ -200,6 +212,7 @@ class _Manager:
             logger.warning("Cannot read instance %s: %s", body["metadata"]["name"], error)
             return
         node = instance.status.node_name
+        self.states.observe(instance)
         self._expiry.observe(instance)
         self._pools.store.observe_instance(instance)
         self._drain.instance_changed(uid, node)
@@ -210,6 +223,7 @@ class _Manager:
 
     def _gone(self, uid: str) -> None:
         self._seen.forget(uid)
+        self.states.forget(uid)
         self._expiry.forget(uid)
         self._scheduler.gone(uid)
         self._pools.store.forget(uid)

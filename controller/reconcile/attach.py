@@ -4,13 +4,13 @@ Single containers share bridges on which no container reaches another; an instan
 one that may send raw packets, gets a small network of its own. Knows nothing of ports.
 """
 
-from controller.ledger import Ledger
-from controller.reconcile.clock import milliseconds
+from ipaddress import IPv4Network
+
+from controller.reconcile import freesubnet
 from controller.reconcile.isolation import wants_net_raw
-from controller.reconcile.ownnetworks import PREFIX
 from controller.reconcile.work import Work
 from controller.runtime import networks
-from controller.runtime.errors import EngineError
+from controller.runtime.errors import EngineError, SubnetTaken
 
 
 async def network(work: Work) -> str:
@@ -25,16 +25,16 @@ async def network(work: Work) -> str:
         if not networks.bridge_nf_enabled():
             raise EngineError(0, networks.BRIDGE_NF_MISSING)
         return name
-    services = work.services
-    subnet = await services.book(
-        Ledger.allocate_subnet,
-        work.uid,
-        pool=services.own_networks.pool,
-        prefix=PREFIX,
-        now=milliseconds(services.clock.now()),
-        prefer=services.own_networks.preferred(egress),
-    )
-    return await services.own_networks.take(work.owner, subnet, egress)
+    own = work.services.own_networks
+
+    async def take(subnet: IPv4Network) -> str:
+        try:
+            return await own.take(work.owner, subnet, egress)
+        except SubnetTaken:
+            own.lost(work.uid)
+            raise
+
+    return await freesubnet.with_free(work.services, work.uid, take, own.preferred(egress))
 
 
 def shares_bridge(work: Work) -> bool:

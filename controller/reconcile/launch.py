@@ -188,10 +188,15 @@ def _begin(ledger: Ledger, uid: str, *, now: int) -> Row | None:
 
 
 async def _make(work: Work, planned: list[ContainerPlan]) -> None:
-    async with work.services.bridges.in_use():
+    services = work.services
+    async with services.bridges.in_use():
+        begun = services.monotonic()
         network = await attach.network(work)
+        attached = services.monotonic()
         for container in planned:
             await _run(work, container, network)
+        services.metrics.stage("network", attached - begun)
+        services.metrics.stage("containers", services.monotonic() - attached)
 
 
 async def _run(work: Work, container: ContainerPlan, network: str) -> None:

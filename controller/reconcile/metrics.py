@@ -15,6 +15,7 @@ from controller.runtime.engine import Engine
 
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper ends of the histograms' buckets: a launch takes half a second, a long queue minutes."""
+STAGES: Final = ("network", "containers")
 
 
 class LaunchMetrics:
@@ -63,6 +64,20 @@ class LaunchMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._stages = Histogram(
+            "challenge_launch_stage_duration_seconds",
+            "Time of the stages of a successful launch that hold its slot: the network, and all "
+            "containers.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._ready = Histogram(
+            "challenge_instance_ready_seconds",
+            "Time from the creation of an instance to its first Ready.",
+            buckets=SECONDS,
+            registry=registry,
+        )
         self._restarts = Counter(
             "challenge_container_restarts",
             "Containers started again: ended by themselves, ended by the engine or a reboot, or "
@@ -81,6 +96,8 @@ class LaunchMetrics:
             self._waited.labels(work.value)
             self._held.labels(work.value)
         self._launches.labels("succeeded", "")
+        for stage in STAGES:
+            self._stages.labels(stage)
         for cause in ("exit", "engine", "request"):
             self._restarts.labels(cause)
 
@@ -104,6 +121,14 @@ class LaunchMetrics:
         """A launch has succeeded, after that time with its slot."""
         self._launches.labels("succeeded", "").inc()
         self._duration.observe(seconds)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """A stage of a launch has ended well; ``stage`` is one of `STAGES`."""
+        self._stages.labels(stage).observe(seconds)
+
+    def ready(self, seconds: float) -> None:
+        """An instance is Ready for the first time, so long after it was created."""
+        self._ready.observe(max(0.0, seconds))
 
     def launch_failed(self, reason: str) -> None:
         """A launch has failed; ``reason`` is one of `reasons`."""

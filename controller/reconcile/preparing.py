@@ -6,12 +6,12 @@ holds the subnet meanwhile, so that no launch is given it half made. It removes 
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 from controller.ledger import Ledger, LedgerError, SubnetsExhausted
-from controller.reconcile import gate, release
+from controller.reconcile import freesubnet, gate, release
 from controller.reconcile.clock import milliseconds
-from controller.reconcile.ownnetworks import PREFIX
 from controller.reconcile.services import Services
 from controller.runtime.errors import RuntimeFault
 from controller.runtime.labels import Owner
@@ -64,15 +64,12 @@ async def prepare(services: Services) -> bool:
 
 async def _make(services: Services) -> bool:
     settings, own = services.settings, services.own_networks
-    now = milliseconds(services.clock.now())
-    subnet = await services.book(
-        Ledger.allocate_subnet, NOBODY, pool=own.pool, prefix=PREFIX, now=now
-    )
     owner = Owner(settings.installation, settings.node_name, NOBODY, "", "", "")
     try:
         async with asyncio.timeout(settings.launch_timeout):
-            return await own.prepare(owner, subnet)
+            return await freesubnet.with_free(services, NOBODY, partial(own.prepare, owner))
     except TimeoutError:
         return False
     finally:
+        now = milliseconds(services.clock.now())
         await services.book(Ledger.free_subnet, NOBODY, now=now)

@@ -122,12 +122,21 @@ class Work:
         if self.status == self.instance.status:
             return
         before = conditions.get(self.instance.status.conditions, conditions.READY)
+        was_ready = self.instance.status.ready_time is not None
         self.take(
             await status_writer.write(
                 self.services.cluster, INSTANCES, self.read, self.status.manifest()
             )
         )
+        if not was_ready and conditions.is_true(self.status.conditions, conditions.READY):
+            self._count()
         self._tell(before.reason if before else "")
+
+    def _count(self) -> None:
+        """It is Ready for the first time, and the API server has it."""
+        created = self.instance.metadata.creation_timestamp
+        if created is not None:
+            self.services.metrics.ready((self.now - created).total_seconds())
 
     def _tell(self, reason_before: str) -> None:
         ready = conditions.get(self.status.conditions, conditions.READY)

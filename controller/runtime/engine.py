@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import docker
 
-from controller.runtime import transport
+from controller.runtime import calls, transport
 from controller.runtime.errors import EngineError, EngineUnavailable, OutcomeUnknown
 from controller.runtime.events import Event, follow
 from controller.runtime.job import Job
@@ -72,6 +72,8 @@ class Engine:
         self._unanswered: set[Job[Any]] = set()
         self.answered: Callable[[str], object] = _nobody
         """Called with the name in a call that ended after its caller had given it up."""
+        self.observed: calls.Observer = calls.nobody
+        """Told of each request, by the thread that makes it."""
         self._idle: list[docker.APIClient] = []
         self._closed = False
 
@@ -246,7 +248,7 @@ class Engine:
         try:
             client = self._idle.pop()
         except IndexError:
-            return transport.connect(self.url, limit)
+            return transport.connect(self.url, limit, self.observed)
         try:
             transport.knock(self.url, limit)
         except EngineUnavailable:

@@ -147,6 +147,20 @@ async def list_networks(
     return [_state(each) for each in found]
 
 
+async def all_subnets(engine: Engine) -> list[IPv4Network]:
+    """The IPv4 subnets of all networks that the engine has, ours or not.
+
+    Raises EngineUnavailable.
+    """
+    found = await engine.call(lambda client: client.networks(), effect=False)
+    texts = [
+        pool.get("Subnet") or ""
+        for each in found
+        for pool in (each.get("IPAM") or {}).get("Config") or []
+    ]
+    return [IPv4Network(text) for text in texts if text and ":" not in text]
+
+
 def bridge_nf_enabled() -> bool:
     """Whether the kernel has iptables judge packets between ports of one bridge."""
     return _bridge_nf() == "1"

@@ -7,7 +7,10 @@ urllib3 into the runtime's own faults. It must not decide what is called when: t
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import requests
@@ -20,6 +23,7 @@ from docker.errors import (
 from docker.transport import unixconn
 from docker.transport.unixconn import UnixHTTPConnection
 
+from controller.runtime import calls
 from controller.runtime.errors import (
     EngineError,
     EngineUnavailable,
@@ -62,6 +66,25 @@ class _Connection(UnixHTTPConnection):
 unixconn.UnixHTTPConnection = _Connection  # type: ignore[misc] # its pool looks it up there
 
 
+class _Client(docker.APIClient):
+    """docker-py's client, which tells of each request."""
+
+    observed: calls.Observer = staticmethod(calls.nobody)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request; raises what the parent does."""
+        begun = time.monotonic()
+        result: calls.Result = "unavailable"
+        try:
+            response = super().send(request, **kwargs)
+            result = "ok" if response.status_code < 400 else "refused"
+            return response
+        finally:
+            path = urlsplit(request.url or "").path
+            kind = calls.kind_of(request.method or "", str(path))
+            self.observed(kind, result, time.monotonic() - begun)
+
+
 def knock(url: str, timeout: float) -> None:
     """See whether anybody listens at `unix://PATH`; sends nothing.
 
@@ -76,19 +99,21 @@ def knock(url: str, timeout: float) -> None:
             raise EngineUnavailable(f"Docker engine at {url}: {_reason(error)}") from error
 
 
-def connect(url: str, timeout: float) -> docker.APIClient:
+def connect(url: str, timeout: float, observed: calls.Observer = calls.nobody) -> docker.APIClient:
     """A client of its own connection; asks the engine for its API version, which blocks.
 
-    `timeout` is in seconds. Raises EngineUnavailable; nothing that changes anything was sent.
+    `timeout` is in seconds; `observed` is told of each request after that one. Raises
+    EngineUnavailable; nothing that changes anything was sent.
     """
     knock(url, timeout)
     try:
         # docker-py types the timeout as int and hands it to requests, which takes a float.
-        client = docker.APIClient(base_url=url, version="auto", timeout=timeout)  # type: ignore[arg-type]
+        client = _Client(base_url=url, version="auto", timeout=timeout)  # type: ignore[arg-type]
     except (DockerException, *_TRANSPORT_ERRORS) as error:
         raise EngineUnavailable(f"Docker engine at {url}: {_reason(error)}") from error
     # Proxy variables and .netrc are about the outer world, and are looked up for each call.
     client.trust_env = False
+    client.observed = observed
     return client
 
 

@@ -20,6 +20,7 @@ from hack.bed.errors import BedError
 from hack.bed.foreign import claim_node, remove_from_node
 from hack.bed.image import import_echo_image
 from hack.bed.kubeconfig import Kubectl, copy_current, current_server
+from hack.bed.kubelet import Kubelet
 from hack.bed.leftovers import processes_of_folder, unmount_below
 from hack.bed.packages import install_missing
 from hack.bed.processes import Process, by_pid, uninterrupted
@@ -53,12 +54,9 @@ class Bed:
             folder.mkdir(parents=True, mode=0o700)
         except FileExistsError:
             raise BedError(f"there is a bed in {folder} already") from None
+        folder = folder.resolve()
         state = BedState(
-            name=name,
-            folder=folder.resolve(),
-            owner=owner,
-            temporary=temporary,
-            own_engines=own_engines,
+            name=name, folder=folder, owner=owner, temporary=temporary, own_engines=own_engines
         )
         state.save()
         return cls(state, report)
@@ -141,6 +139,13 @@ class Bed:
 
     def start_control_plane(self) -> None:
         """Start etcd and the API server, apply our kinds, make the controller's namespace."""
+        self.start_servers()
+        with self.report.stage("apply the custom resource definitions"):
+            cluster.prepare(self.kubectl)
+            accounts.grant(self.kubectl)
+
+    def start_servers(self, *words: str, runs_pods: bool = False) -> None:
+        """Start etcd and the API server, with nothing of ours in it; `words` are for the latter."""
         find_programs(self.report)
         find_kubectl(self.report)
         self.start_network()
@@ -148,13 +153,12 @@ class Bed:
         address = self.state.network.address if self.state.network else "127.0.0.1"
         with self.report.stage("start the control plane"):
             folder = self.state.folder / "controlplane"
-            self.state.control_plane = ControlPlaneState(folder=folder, address=address)
+            self.state.control_plane = ControlPlaneState(
+                folder=folder, address=address, runs_pods=runs_pods, words=list(words)
+            )
             self.state.save()
             self.control_plane.start()
             self.state.save()
-        with self.report.stage("apply the custom resource definitions"):
-            cluster.prepare(self.kubectl)
-            accounts.grant(self.kubectl)
 
     def use_current_cluster(self) -> None:
         """Use the cluster that kubectl talks to now, and note what is made in it.
@@ -201,12 +205,8 @@ class Bed:
             )
         name = f"node-{number}"
         with self.report.stage(f"start a Docker engine for {name}"):
-            engine = own_engine(
-                self.state.folder / name,
-                links.namespace(number),
-                daemon=daemon,
-                programs=programs,
-            )
+            folder, namespace = self.state.folder / name, links.namespace(number)
+            engine = own_engine(folder, namespace, daemon=daemon, programs=programs)
             node = own_node(number, links.node_address(number), engine, ports)
             self.state.nodes.append(node)
             self.state.save()
@@ -281,6 +281,8 @@ class Bed:
             for name in list(self.state.controllers):
                 self.stop_controller(name, timeout=5.0)
             for node in self.state.nodes:
+                if node.kubelet is not None:
+                    Kubelet(node.kubelet, dies_with_parent=False).stop()
                 remove_from_node(self.engine(node.number), self.state.name, links)
             if self.state.control_plane is not None:
                 plane = ControlPlane(self.state.control_plane, None, dies_with_parent=False)

@@ -6,9 +6,10 @@ hack/test unit         tests that need neither Docker nor an API server
 hack/test integration  tests on a bed of one node
 hack/test nodes        tests on a bed of several nodes, slow ones too (-m "not slow": without)
 hack/test faults       tests that break everything in turn on a bed of one node, slow ones too
+hack/test helm         tests of image and chart on a Kubernetes of one node that runs pods (root)
 
-Words after unit, integration, nodes or faults go to pytest; files among them take the place of all
-tests.
+Words after unit, integration, nodes, faults or helm go to pytest; files among them take the place
+of all tests.
 """
 
 import signal
@@ -33,9 +34,10 @@ STAGES = (
     Stage("integration tests", "integration", (*PYTEST, "tests/integration"), parts=2),
     Stage("tests on several nodes", "nodes", (*PYTEST, "tests/nodes"), parts=1),
     Stage("tests with faults", "faults", (*PYTEST, "tests/faults"), parts=2),
+    Stage("tests with Helm", "helm", (*PYTEST, "tests/helm"), parts=1),
 )
 GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
-TESTS = ("unit", "integration", "nodes", "faults")
+TESTS = ("unit", "integration", "nodes", "faults", "helm")
 QUICK = ("-m", "not slow")
 
 

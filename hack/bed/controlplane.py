@@ -23,6 +23,9 @@ from hack.bed.programs import Programs
 
 READY_TIMEOUT = 60.0
 START_ATTEMPTS = 3
+SERVICES = "10.96.0.0/16"
+SERVICE_ADDRESS = "10.96.0.1"
+"""The first of them: what pods take for the API server's address."""
 
 
 class ControlPlaneState(BaseModel):
@@ -35,6 +38,11 @@ class ControlPlaneState(BaseModel):
     etcd_peer_port: int = 0
     etcd: Process | None = None
     apiserver: Process | None = None
+    words: list[str] = []
+    """Further words of the API server's command line."""
+    runs_pods: bool = False
+    """Whether there are nodes with a kubelet, and the programs that make pods for them."""
+    pod_programs: list[Process] = []
 
 
 class ControlPlane:
@@ -69,8 +77,12 @@ class ControlPlane:
         Raises BedError with the last log lines when one does not come up.
         """
         self._authority.server("etcd", ["127.0.0.1", "localhost"])
-        self._authority.server("apiserver", ["127.0.0.1", "localhost", self.state.address])
+        hosts = ["127.0.0.1", "localhost", self.state.address, SERVICE_ADDRESS]
+        self._authority.server("apiserver", hosts)
         self._authority.client("apiserver-etcd", user="kube-apiserver")
+        self._authority.client(
+            "apiserver-kubelet", user="kube-apiserver", groups=["system:masters"]
+        )
         self._authority.signing_key("service-account")
         self._start_etcd()
         self.start_apiserver()
@@ -157,7 +169,9 @@ class ControlPlane:
         return all(process is not None and process.alive() for process in both)
 
     def stop(self) -> None:
-        """Stop both and remove the folder. Safe to call again, and when a start failed half-way."""
+        """Stop all and remove the folder. Safe to call again, and when a start failed half-way."""
+        for process in self.state.pod_programs:
+            process.stop(timeout=5.0)
         # The API server hangs in its shutdown when etcd has gone before it.
         self.stop_apiserver()
         self._stop_etcd()
@@ -218,12 +232,25 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            # There is no controller manager: nothing would ever put that account there.
-            "--disable-admission-plugins=ServiceAccount",
+            f"--service-cluster-ip-range={SERVICES}",
+            *self._pod_words(),
             # It would refuse a loopback address, and no pod looks for the server here.
             "--endpoint-reconciler-type=none",
             "--profiling=false",
+            *self.state.words,
+        ]
+
+    def _pod_words(self) -> list[str]:
+        """What the API server must know of pods, and of the kubelets that it asks about them."""
+        if not self.state.runs_pods:
+            # There is no controller manager: nothing would ever put that account there.
+            return ["--disable-admission-plugins=ServiceAccount"]
+        pki = self.state.folder / "pki"
+        return [
+            f"--kubelet-client-certificate={pki}/apiserver-kubelet.crt",
+            f"--kubelet-client-key={pki}/apiserver-kubelet.key",
+            f"--kubelet-certificate-authority={pki}/ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
         ]
 
     def _need(self) -> Programs:

@@ -1,9 +1,9 @@
 """The image `challenge-echo`: one static program, imported into an engine without any registry."""
 
-import io
-import tarfile
-from pathlib import Path
+import json
+import os
 
+from hack.bed.archive import docker_archive, root_archive
 from hack.bed.cache import REPOSITORY
 from hack.bed.engine import docker_client
 from hack.bed.golang import Build, build, go_architecture
@@ -11,29 +11,24 @@ from hack.bed.report import Report
 
 IMAGE = "challenge-echo:dev"
 KEY_LABEL = "challenge-controller.io/source"
+ENTRYPOINT = ["/echo"]
 
 
 def import_echo_image(url: str, report: Report) -> str:
     """Put the image into the engine at `url`, unless this very one is there; returns its name."""
     with docker_client(url) as client:
-        wanted = Build(
-            "echo",
-            "dev",
-            REPOSITORY / "hack" / "image" / "echo",
-            ".",
-            architecture=go_architecture(client.info()["Architecture"]),
-        )
+        wanted = _program(go_architecture(client.info()["Architecture"]))
         key = wanted.key()
         found = client.images(name=IMAGE, filters={"label": f"{KEY_LABEL}={key}"})
         if found:
             return IMAGE
         name, _, tag = IMAGE.partition(":")
         client.import_image_from_data(
-            _archive(build(wanted, report)),
+            root_archive(build(wanted, report), "echo"),
             repository=name,
             tag=tag,
             changes=[
-                'ENTRYPOINT ["/echo"]',
+                f"ENTRYPOINT {json.dumps(ENTRYPOINT)}",
                 'CMD ["serve"]',
                 "EXPOSE 8080/tcp 9000/tcp 9000/udp",
                 f"LABEL {KEY_LABEL}={key}",
@@ -42,13 +37,15 @@ def import_echo_image(url: str, report: Report) -> str:
     return IMAGE
 
 
-def _archive(program: Path) -> bytes:
-    """A root file system with the program in it; the same bytes for the same program."""
-    content = program.read_bytes()
-    member = tarfile.TarInfo("echo")
-    member.mode = 0o755
-    member.size = len(content)
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as file:
-        file.addfile(member, io.BytesIO(content))
-    return archive.getvalue()
+def echo_archive(image: str, command: list[str], report: Report) -> bytes:
+    """An image of this full name that runs a command of the program, for this machine's kind."""
+    architecture = go_architecture(os.uname().machine)
+    root = root_archive(build(_program(architecture), report), "echo")
+    return docker_archive(
+        image, root, entrypoint=ENTRYPOINT, architecture=architecture, command=command
+    )
+
+
+def _program(architecture: str) -> Build:
+    source = REPOSITORY / "hack" / "image" / "echo"
+    return Build("echo", "dev", source, ".", architecture=architecture)

@@ -16,7 +16,10 @@ from hack.bed.errors import BedError
 from hack.bed.processes import Process, by_pid, command_line, every_pid, run
 
 # With a version at their end where the bed has built them.
-PROGRAMS = re.compile(r"(etcd|kube-apiserver|dockerd|containerd|containerd-shim-runc)(-v[\w.-]+)?$")
+PROGRAMS = re.compile(
+    r"(etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet"
+    r"|dockerd|containerd|containerd-shim-runc)(-v[\w.-]+)?$"
+)
 KILL_TIMEOUT = 20.0
 
 

@@ -17,6 +17,10 @@ PACKAGES = {
     "ip": "iproute2",
     "nsenter": "util-linux",
 }
+POD_PACKAGES = {
+    "containerd": "containerd",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+}
 REGISTRY_PACKAGES = {"docker-registry": "docker-registry"}
 PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin:/usr/local/sbin"
 

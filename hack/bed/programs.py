@@ -22,6 +22,15 @@ class Programs:
     apiserver: Path
 
 
+@dataclass(frozen=True)
+class PodPrograms:
+    """The paths of the programs that a cluster needs beside these for its pods to run."""
+
+    controller_manager: Path
+    scheduler: Path
+    kubelet: Path
+
+
 def find_programs(report: Report) -> Programs:
     """etcd and kube-apiserver: from KUBEBUILDER_ASSETS where that is set, else built and cached.
 
@@ -33,6 +42,15 @@ def find_programs(report: Report) -> Programs:
     return Programs(
         build(etcd_build(), report),
         build(kubernetes_build("kube-apiserver", core_seconds=800), report),
+    )
+
+
+def find_pod_programs(report: Report) -> PodPrograms:
+    """kube-controller-manager, kube-scheduler and kubelet, built and cached."""
+    return PodPrograms(
+        build(kubernetes_build("kube-controller-manager", core_seconds=80), report),
+        build(kubernetes_build("kube-scheduler", core_seconds=25), report),
+        build(kubernetes_build("kubelet", core_seconds=260), report),
     )
 
 

@@ -10,6 +10,7 @@ from hack.bed.cache import state_folder, temporary_folder
 from hack.bed.controlplane import ControlPlaneState
 from hack.bed.engine import EngineState
 from hack.bed.errors import BedError
+from hack.bed.kubelet import KubeletState
 from hack.bed.network import NetworkState
 from hack.bed.processes import Process
 
@@ -35,6 +36,8 @@ class NodeState(BaseModel):
     ports: str
     shared_subnets: str
     instance_subnets: str
+    kubelet: KubeletState | None = None
+    """Of a node that runs pods as well."""
 
 
 def own_node(number: int, address: str, engine: EngineState, ports: str) -> NodeState:
@@ -47,6 +50,25 @@ def own_node(number: int, address: str, engine: EngineState, ports: str) -> Node
         ports=ports,
         shared_subnets="10.212.0.0/18",
         instance_subnets="10.213.0.0/16",
+    )
+
+
+def own_kubelet(node: NodeState) -> KubeletState:
+    """A kubelet for a node with an engine of our own, not started yet, with its files there too.
+
+    Raises BedError for a node whose engine is not ours.
+    """
+    engine = node.engine
+    if engine.folder is None or engine.namespace is None:
+        raise BedError(
+            f"{node.name} has no engine of the bed's own, beside which a kubelet can run"
+        )
+    return KubeletState(
+        folder=engine.folder / "pods",
+        number=node.number,
+        node=node.name,
+        address=node.address,
+        namespace=engine.namespace,
     )
 
 

@@ -15,7 +15,9 @@ MANAGER: Final = frozenset(
     ("manager_lease_duration", "node_loss_timeout", "max_instances_per_user", "memory_overcommit")
 )
 """Read by managers only."""
-BOTH: Final = frozenset(("node_lease_duration", "prune_age", "log_level"))
+BOTH: Final = frozenset(
+    ("concurrent_launches", "node_lease_duration", "prune_age", "resync_interval", "log_level")
+)
 """Read by both roles; all others by agents only."""
 CHART: Final = {
     "installation": "installation",

@@ -12,7 +12,7 @@ from hack.bed.stages import Result, Stage
 def test_checks_refuse_unknown_stages(capsys: pytest.CaptureFixture[str]) -> None:
     assert checks.main(["everything"]) == 2
     assert checks.main(["lint", "-x"]) == 2
-    assert "usage: hack/test [lint|unit|integration|nodes|faults]" in capsys.readouterr().err
+    assert "usage: hack/test [lint|unit|integration|nodes|faults|helm]" in capsys.readouterr().err
 
 
 def test_slow_tests_are_for_those_who_ask_for_their_group(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,8 +24,8 @@ def test_slow_tests_are_for_those_who_ask_for_their_group(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(stages, "run", run)
     assert checks.main([]) == 0
-    wanted = [f"-W error -q -m not slow tests/{n}" for n in ("integration", "nodes", "faults")]
-    assert commands[-3:] == wanted
+    shared = ("integration", "nodes", "faults", "helm")
+    assert commands[-4:] == [f"-W error -q -m not slow tests/{name}" for name in shared]
     assert checks.main(["nodes", "-x"]) == 0
     assert commands[-1] == "-W error -q tests/nodes -x"
     file = "tests/nodes/test_nodes_kills.py"

@@ -35,6 +35,15 @@ app.kubernetes.io/name: {{ include "challenge-controller.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The labels of pods: without versions, for an upgrade of the chart alone is no reason to restart. */}}
+{{- define "challenge-controller.podLabels" -}}
+{{ include "challenge-controller.selectorLabels" . }}
+app.kubernetes.io/part-of: challenge-controller
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* The controller's image. */}}
 {{- define "challenge-controller.image" -}}
 {{- with .Values.image }}
@@ -138,4 +147,29 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* What each process is told about the installation. */}}
+{{- define "challenge-controller.commonEnvironment" -}}
+- name: CHALLENGE_INSTALLATION
+  value: {{ .Values.installation | quote }}
+- name: CHALLENGE_CONTROLLER_NAMESPACE
+  value: {{ .Release.Namespace | quote }}
+- name: CHALLENGE_NAMESPACES
+  value: {{ include "challenge-controller.namespaces" . | fromJsonArray | join "," | quote }}
+{{- end }}
+
+{{/* The annotations of what `helm uninstall` makes first; the argument is its turn. */}}
+{{- define "challenge-controller.uninstallHook" -}}
+annotations:
+  helm.sh/hook: pre-delete
+  helm.sh/hook-weight: {{ . | quote }}
+  # What has failed stays, to be looked at, until the next try.
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{- define "challenge-controller.uninstallSubject" -}}
+- kind: ServiceAccount
+  name: {{ include "challenge-controller.fullname" . }}-uninstall
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}

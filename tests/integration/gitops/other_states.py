@@ -28,15 +28,17 @@ NODE: Final = """
 """A node's Ready: its other conditions are for people."""
 
 ASPECTS: Final = """
-    DOCKER_REACHABLE    AVAILABLE DOCKER_UNAVAILABLE
-    FIREWALL_READY      AVAILABLE FIREWALL_OFF
-    LEDGER_HEALTHY      AVAILABLE LEDGER_UNAVAILABLE
-    RECONCILED          RECONCILED STARTING_UP
-    PORT_PRESSURE       LOW AVAILABLE
-    NETWORK_PRESSURE    LOW AVAILABLE
-    DISK_PRESSURE       LOW AVAILABLE
-    PORT_RANGE_OVERLAP  SHARED_PORTS AVAILABLE
-    ORPHANS_HELD        ORPHANS_HELD AVAILABLE
+    agent/nodeconditions  DOCKER_REACHABLE    AVAILABLE DOCKER_UNAVAILABLE
+    agent/nodeconditions  FIREWALL_READY      AVAILABLE FIREWALL_OFF
+    agent/nodeconditions  LEDGER_HEALTHY      AVAILABLE LEDGER_UNAVAILABLE
+    agent/nodeconditions  RECONCILED          RECONCILED STARTING_UP
+    agent/nodeconditions  PORT_PRESSURE       LOW AVAILABLE
+    agent/nodeconditions  NETWORK_PRESSURE    LOW AVAILABLE
+    agent/nodeconditions  DISK_PRESSURE       LOW AVAILABLE
+    agent/nodeconditions  PORT_RANGE_OVERLAP  SHARED_PORTS AVAILABLE
+    agent/nodeconditions  ORPHANS_HELD        ORPHANS_HELD AVAILABLE
+    agent/uninstall       UNINSTALLED         UNINSTALLED INSTANCES_LEFT
+    agent/uninstall       UNINSTALLED         UNINSTALLED UNINSTALL_FAILED
 """
 """A node's other conditions, with their reasons while they are True, and while they are False."""
 
@@ -60,8 +62,8 @@ def covered() -> set[Use]:
     """Every use of a reason that a state here stands for."""
     rows = {(module, constant) for module, _, constant, _, _ in _rows(NODE)}
     rows |= {
-        ("agent/nodeconditions", constant)
-        for _, *constants in map(str.split, ASPECTS.strip().splitlines())
+        (module, constant)
+        for module, _, *constants in map(str.split, ASPECTS.strip().splitlines())
         for constant in constants
     }
     # The firewall's answer is a step's as well: it stands in the table of instances.
@@ -144,7 +146,7 @@ def _nodes() -> list[State]:
         reason, ready = getattr(reasons, constant), cast(conditions.Status, value)
         found.append(State(f"node {reason}", _node(created, ready, reason), kstatus, argo))
     for line in ASPECTS.strip().splitlines():
-        kind, true, false = line.split()
+        _, kind, true, false = line.split()
         for value, constant in (("True", true), ("False", false)):
             body = _node(created, "True", reasons.READY)
             status = ChallengeNode.model_validate(body).status
@@ -154,7 +156,7 @@ def _nodes() -> list[State]:
                 cast(conditions.Status, value),
                 getattr(reasons, constant),
             )
-            name = f"node Ready, {kind} {value}"
+            name = f"node Ready, {kind} {value}, {constant}"
             found.append(State(name, with_status(body, status), "Current", "Healthy"))
     return found
 

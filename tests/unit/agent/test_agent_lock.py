@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.agent import lock
-from controller.agent.lock import AlreadyRunning, HostLock, engine_lock
+from controller.agent.lock import AlreadyRunning, HostLock, engine_lock, take
 
 HOLD = """
 import sys
@@ -81,3 +81,19 @@ def test_engines_and_installations_have_locks_of_their_own(
         other.release()
     assert all(file.parent == tmp_path for file in tmp_path.iterdir())
     held.release()
+
+
+def test_without_the_hosts_folder_an_agent_serves_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lock, "LOCK_FOLDER", tmp_path / "absent")
+    take(engine_lock("default", "ABCD"))
+    assert f"Cannot lock the engine in {tmp_path / 'absent'} (no such file or directory)" in (
+        caplog.text
+    )
+    monkeypatch.setattr(lock, "LOCK_FOLDER", tmp_path)
+    first = engine_lock("default", "ABCD")
+    take(first)
+    with pytest.raises(AlreadyRunning):
+        take(engine_lock("default", "ABCD"))
+    first.release()

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from controller.agent import registration
+from controller.agent.identity import IdentityMismatch
 from controller.agent.node import NodeKeeper
 from controller.api import conditions
+from controller.api.labels import INSTALLATION
 from controller.api.node import ChallengeNode, LaunchStatus, NodeStatus
 from controller.cluster.client import NODES
 from controller.cluster.errors import ApiError, Conflict, Forbidden, Invalid
@@ -59,7 +61,8 @@ async def test_a_node_is_labelled_as_a_kubelet_does_and_as_its_settings_say(kept
     kept.world.configure(node_labels="example.org/disk=ssd, zone=")
     await register(kept)
     labels = kept.shown().metadata.labels
-    assert labels == registration.own_labels() | {"example.org/disk": "ssd", "zone": ""}
+    ours = {"example.org/disk": "ssd", "zone": "", INSTALLATION: "default"}
+    assert labels == registration.own_labels() | ours
     assert labels["kubernetes.io/os"] == "linux"
     assert labels["kubernetes.io/arch"] in ("amd64", "arm64")
     assert set(labels) >= {"kubernetes.io/hostname"}
@@ -76,12 +79,46 @@ async def test_an_operators_own_labels_are_never_written_over(
     kept.cluster.put(NODES, {"metadata": {"name": "n1", "labels": mine}, "spec": {}})
     kept.world.configure(node_labels="disk=ssd,zone=a")
     await register(kept)
-    assert kept.shown().metadata.labels == registration.own_labels() | {"zone": "a"} | mine
+    ours = {"zone": "a", INSTALLATION: "default"}
+    assert kept.shown().metadata.labels == registration.own_labels() | ours | mine
     assert "disk=hdd, CHALLENGE_NODE_LABELS says ssd" in caplog.text
     assert "kubectl label chnode n1 disk=ssd --overwrite" in caplog.text
     writes = len(kept.cluster.requests)
     await register(kept)
     assert len(kept.cluster.requests) == writes + 1, "a GET, and nothing is written"
+
+
+@pytest.mark.parametrize(("whose", "said"), [("exam", "'exam'"), (None, "'default'")])
+async def test_a_node_of_another_installation_is_not_taken_over(
+    kept: Kept, whose: str | None, said: str
+) -> None:
+    """One without the label is from before there was one, and of the default installation."""
+    labels = {INSTALLATION: whose} if whose else {}
+    kept.cluster.put(NODES, {"metadata": {"name": "n1", "labels": labels}, "spec": {}})
+    kept.world.configure(installation="lab")
+    with pytest.raises(IdentityMismatch) as caught:
+        await register(kept)
+    assert f"ChallengeNode n1 is of the installation {said}, but this agent is of 'lab'" in str(
+        caught.value
+    )
+    assert f"kubectl label chnode n1 {INSTALLATION}=lab --overwrite" in str(caught.value)
+    assert kept.shown().metadata.labels == labels
+
+
+async def test_a_node_from_before_there_was_a_label_stays_the_default_installations(
+    kept: Kept,
+) -> None:
+    kept.cluster.put(NODES, {"metadata": {"name": "n1"}, "spec": {}})
+    await register(kept)
+    assert kept.shown().metadata.labels[INSTALLATION] == "default"
+
+
+async def test_a_node_tells_whom_it_serves_and_where_its_lease_is(kept: Kept) -> None:
+    kept.world.configure(namespaces="team-a,team-b", controller_namespace="exam-system")
+    await kept.keeper.register()
+    status = await kept.status()
+    assert status.namespaces == ["team-a", "team-b"]
+    assert status.controller_namespace == "exam-system"
 
 
 @pytest.mark.parametrize("refusal", [Forbidden, Invalid])

@@ -43,6 +43,8 @@ class FakeApi:
         self.queries: list[dict[str, list[str]]] = []
         self.served = {"challengenodes", "challengeinstances", "leases"}
         self.before: Callable[[str, str], Answer | None] = lambda method, path: None
+        self.created: Callable[[Object], None] = lambda body: None
+        """Told of each object that is created; may add to it."""
         self._version = 0
         fake = self
 
@@ -64,7 +66,7 @@ class FakeApi:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_PATCH = do_DELETE = do
+            do_GET = do_PATCH = do_DELETE = do_POST = do
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
@@ -118,6 +120,9 @@ class FakeApi:
         if instead := self.before(method, path):
             return instead
         collection, _, name = path.rpartition("/")
+        if name in self.served and method == "POST":
+            self.created(body)
+            return 201, self.put(path, body)
         if name in self.served:
             return self._list(path, query)
         if collection.rpartition("/")[2] not in self.served:

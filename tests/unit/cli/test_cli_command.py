@@ -14,6 +14,7 @@ from controller import __main__ as command
 from controller.agent.lock import AlreadyRunning
 from controller.cluster.errors import ApiUnavailable
 from controller.cluster.lease import HeldElsewhere
+from controller.health import Health
 from controller.settings import Settings
 
 
@@ -109,7 +110,8 @@ async def _raise(error: BaseException) -> None:
 
 
 async def ending(stop: asyncio.Event, *roles: Coroutine[Any, Any, None]) -> int:
-    return await command._until(stop, list(roles))
+    parts = {f"role {number}": role for number, role in enumerate(roles)}
+    return await command._until(stop, parts, Health())
 
 
 async def test_a_stop_lets_every_role_clean_up_and_ends_with_0() -> None:

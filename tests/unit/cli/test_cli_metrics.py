@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from controller import metrics
+from controller.health import Health
 from controller.manager.metrics import ManagerMetrics
 from controller.settings import SettingsError, load
 
@@ -34,7 +35,7 @@ async def test_what_is_measured_can_be_read_until_the_process_stops() -> None:
     registry, port = metrics.registry(), free()
     manager = ManagerMetrics(registry)
     manager.acting(lambda: 3)
-    serving = asyncio.create_task(metrics.serve(registry, "127.0.0.1", port))
+    serving = asyncio.create_task(metrics.serve(registry, Health(), "127.0.0.1", port))
     await asyncio.sleep(0)
     shown = await asyncio.to_thread(read, port)
     assert "challenge_instances_pending 3.0" in shown
@@ -51,7 +52,7 @@ async def test_what_is_measured_can_be_read_until_the_process_stops() -> None:
 
 async def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
     with taken() as port, pytest.raises(metrics.CannotServe) as caught:
-        await metrics.serve(metrics.registry(), "127.0.0.1", port)
+        await metrics.serve(metrics.registry(), Health(), "127.0.0.1", port)
     message = str(caught.value)
     assert message.startswith(f"CHALLENGE_METRICS_PORT={port}: cannot serve metrics on 127.0.0.1")
     assert "address already in use" in message
@@ -60,7 +61,7 @@ async def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
 
 async def test_an_address_of_another_host_is_named() -> None:
     with pytest.raises(metrics.CannotServe, match=r"192\.0\.2\.1"):
-        await metrics.serve(metrics.registry(), "192.0.2.1", free())
+        await metrics.serve(metrics.registry(), Health(), "192.0.2.1", free())
 
 
 def test_none_are_served_unless_asked_for_and_nonsense_is_refused() -> None:

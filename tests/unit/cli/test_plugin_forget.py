@@ -17,14 +17,14 @@ def micro_time(**before: float) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def lease(api: FakeApi, **before: float) -> Object:
-    meta = {"name": "node-node-1", "namespace": "challenge-system"}
+def lease(api: FakeApi, namespace: str = "challenge-system", **before: float) -> Object:
+    meta = {"name": "node-node-1", "namespace": namespace}
     spec = {
         "holderIdentity": "engine",
         "leaseDurationSeconds": 40,
         "renewTime": micro_time(**before),
     }
-    return api.put(LEASES, {"metadata": meta, "spec": spec})
+    return api.put(LEASES.replace("challenge-system", namespace), {"metadata": meta, "spec": spec})
 
 
 def renew(api: FakeApi) -> Callable[[], Object]:
@@ -147,3 +147,18 @@ def test_the_leases_namespace_can_be_another(operator: Operator, passing: FakeTi
     assert operator("forget-node", "node-1", "--yes").exit_code == 0
     asked = [path for _, path in operator.api.requests]
     assert LEASES.replace("challenge-system", "elsewhere") + "/node-node-1" in asked
+
+
+def test_a_node_of_an_installation_elsewhere_is_judged_by_the_lease_that_its_agent_names(
+    operator: Operator, passing: FakeTime
+) -> None:
+    node = operator.node("node-1")
+    node["status"]["controllerNamespace"] = "exam-system"
+    operator.api.put(NODES, node)
+    lease(operator.api, "exam-system", seconds=7)
+
+    done = operator("forget-node", "node-1", "--yes")
+
+    assert done.exit_code == 5
+    assert "node-1 seems to live" in done.stderr
+    assert operator.api.changes() == []

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from controller.agent import resync
-from controller.agent.run import EXPECTED
+from controller.agent.agent import EXPECTED
 from controller.cluster.client import CHALLENGES, INSTANCES
 from controller.reconcile import reading, startup
 from controller.reconcile.instance import InstanceReconciler

@@ -1,6 +1,7 @@
 """The settings: one name in the environment, on the command line and in a complaint."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_auto_is_the_number_of_cpus_within_the_gates_bounds(
         ("docker_host", "tcp://10.0.0.1:2375", "unix:///"),
         ("docker_timeout", "0", "expected greater than 0"),
         ("docker_timeout", "nan", "expected less than or equal to 86400"),
-        ("node_name", "Node_1", "expected text that matches"),
+        ("node_name", "Node_1", "expected the name of a node: lower-case letters"),
         ("namespaces", "team-*", "expected names of namespaces; 'team-*' is none"),
         ("public_address", "http://example.org", "expected text that matches"),
         ("prune_age", "1 hour", "expected a duration such as 90s, 45m or 1h30m"),
@@ -248,3 +249,31 @@ def test_what_a_firewall_cannot_be_told_is_refused(setting: str, value: str, exp
 
 def test_no_resolver_at_all_is_a_choice() -> None:
     assert load({"resolvers": ""}).resolvers == ()
+
+
+def test_a_node_bears_the_name_of_its_host_and_of_an_installation_that_is_not_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Host-1")
+    monkeypatch.setenv("CHALLENGE_HOST_NODE", "ip-10-0-0-7.example.org")
+    assert load().node_name == "ip-10-0-0-7.example.org"
+    assert load({"installation": "exam-2"}).node_name == "ip-10-0-0-7.example.org.exam-2"
+    assert load({"installation": "exam-2", "node_name": "mine"}).node_name == "mine"
+    monkeypatch.setenv("CHALLENGE_HOST_NODE", "")
+    assert load({"installation": "exam-2"}).node_name == "host-1.exam-2"
+
+
+def test_no_state_folder_is_within_another_installations() -> None:
+    assert load().state_dir == Path("/var/lib/challenge-controller")
+    assert load({"installation": "b"}).state_dir == Path("/var/lib/challenge-controller-b")
+    assert load({"installation": "b", "state_dir": "/srv/b"}).state_dir == Path("/srv/b")
+
+
+def test_an_installation_that_fits_no_nodes_name_is_told_alone_not_what_follows_from_it() -> None:
+    for wrong in ("a.b", "B", "-b", "b" * 41, ""):
+        said = complaint(installation=wrong)
+        assert said.startswith(f"CHALLENGE_INSTALLATION='{wrong}': expected lower-case letters")
+        assert "\n" not in said
+    long = complaint(host_node="n" * 230, installation="b" * 40)
+    assert long.startswith("CHALLENGE_NODE_NAME='nnn")
+    assert "248 characters at most" in long

@@ -1,0 +1,163 @@
+"""Each right of agents and managers, held against what they really ask the API server for.
+
+The chart's roles, bindings and policies are in force; agents and manager bear tokens of its
+accounts, and do all of their work: launch, expire, pools, drain, a node that dies. None of their
+requests may be refused, and no right may be without a request, but for those listed with a reason.
+"""
+
+import base64
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hack.bed.bed import Bed
+from hack.bed.cluster import NAMESPACE
+from hack.bed.fleet import Fleet
+from hack.bed.kubeconfig import Kubectl
+from tests.chart.rendered import Object, Rendered, render, template
+from tests.integration.chart.requests import asked, granted, unused
+from tests.integration.world import Instances, container, instance, until
+
+TIMERS = {
+    "CHALLENGE_MANAGER_LEASE_DURATION": "4",
+    "CHALLENGE_NODE_LEASE_DURATION": "6",
+    "CHALLENGE_NODE_LOSS_TIMEOUT": "8",
+    "CHALLENGE_RESYNC_INTERVAL": "5",
+    "CHALLENGE_BACKOFF_MAXIMUM": "5",
+    "CHALLENGE_FIREWALL": "on",
+}
+USE = {"challenge-controller.io/use": "true"}
+RARE: dict[str, set[str]] = {
+    "agent": set(),
+    "manager": {
+        # No request: what OwnerReferencesPermissionEnforcement, which is on here, asks of who makes
+        # the instances of a pool. Without it this test's pool stays empty.
+        "update challengepools/finalizers.challenge-controller.io",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def values() -> Object:
+    """As the bed's accounts are called, for one namespace."""
+    return {
+        "fullnameOverride": "challenge",
+        "instances": {"namespaces": [f"audited-{uuid.uuid4().hex[:8]}"]},
+        "crds": {"enabled": False},
+    }
+
+
+@pytest.fixture(scope="module")
+def release(values: Object) -> Rendered:
+    return render(values)
+
+
+@pytest.fixture(scope="module")
+def served(values: Object, two_nodes: Bed, kubectl: Kubectl) -> Iterator[Instances]:
+    """The namespace that is served, with agents and a manager that have the chart's rights."""
+    (namespace,) = values["instances"]["namespaces"]
+    kubectl("create", "namespace", namespace)
+    kubectl("apply", "-f", "-", input=without_pods(template(values)))
+    fleet = Fleet(two_nodes, TIMERS | {"CHALLENGE_NAMESPACES": namespace})
+    fleet.start()
+    yield Instances(two_nodes, kubectl, namespace)
+    fleet.stop()
+
+
+@pytest.fixture(scope="module")
+def work(served: Instances, two_nodes: Bed, echo_image: str) -> None:
+    """All that agents and managers do."""
+    references(served, echo_image)
+    challenge_and_pool(served, echo_image)
+    lost_node(served, two_nodes, echo_image)
+    served.kubectl("delete", "chpool", "--all", "-n", served.namespace, "--timeout=60s")
+    served.delete()
+
+
+@pytest.mark.parametrize("role", ["agent", "manager"])
+def test_nothing_is_refused_and_no_right_is_idle(
+    role: str, work: None, release: Rendered, audit_log: Path
+) -> None:
+    account = f"challenge-{role}"
+    requests = asked(audit_log, account)
+    assert len(requests) > 50
+    refused = {str(request.right) for request in requests if request.code in (401, 403)}
+    assert refused == set()
+    assert unused(granted(release, account), requests) == set(RARE[role])
+
+
+def references(served: Instances, image: str) -> None:
+    """An instance that takes what it can from Secrets and ConfigMaps, and whose time ends."""
+    docker = json.dumps({"auths": {"registry.example.org": {"auth": _text("user:password")}}})
+    for body in (
+        secret("word", {"word": _text("s3cret")}),
+        secret("pull", {".dockerconfigjson": _text(docker)}, "kubernetes.io/dockerconfigjson"),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "text"}, "data": {"a": "b"}},
+    ):
+        served.apply(body)
+    env = [
+        {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "word", "key": "word"}}},
+        {"name": "TEXT", "valueFrom": {"configMapKeyRef": {"name": "text", "key": "a"}}},
+    ]
+    one = container(image)
+    one["env"] = [*one["env"], *env]
+    body = instance("taking", one, ttl="5s")
+    body["spec"]["template"]["imagePullSecrets"] = [{"name": "pull"}]
+    served.apply(body)
+    served.wait("Ready", "taking")
+    served.wait("delete", "taking")
+
+
+def challenge_and_pool(served: Instances, image: str) -> None:
+    """A Challenge whose image is pulled ahead, and a pool of it that shrinks and grows."""
+    challenge = instance("kept", container(image)) | {"kind": "Challenge"}
+    challenge["spec"]["prePull"] = True
+    pool = {
+        "apiVersion": "challenge-controller.io/v1alpha1",
+        "kind": "ChallengePool",
+        "metadata": {"name": "kept"},
+        "spec": {"challengeRef": {"name": "kept"}, "replicas": 2, "seeds": ["1"]},
+    }
+    served.apply(challenge, pool)
+    words = ("-n", served.namespace, "--timeout=60s")
+    served.kubectl("wait", "chpool/kept", "--for=condition=Ready", *words)
+    served.kubectl("wait", "chal/kept", "--for=jsonpath={.status.prePulled}=2/2 nodes", *words)
+    patch = ("--type=merge", "-p", '{"spec":{"replicas":1}}')
+    served.kubectl("patch", "chpool", "kept", "-n", served.namespace, *patch)
+    until(lambda: len(served.versions()) == 1, timeout=60)
+
+
+def lost_node(served: Instances, bed: Bed, image: str) -> None:
+    """A node dies with an instance that is being deleted, and is given up; the other is drained."""
+    served.apply(instance("pinned", container(image), nodeName="node-2"))
+    served.wait("Ready", "pinned")
+    process = bed.state.controllers["agent-2"]
+    process.kill()
+    served.kubectl("wait", "chnode/node-2", "--for=condition=Ready=Unknown", "--timeout=60s")
+    served.kubectl("delete", "chinst", "pinned", "-n", served.namespace, "--wait=false")
+    served.kubectl("delete", "lease", "node-node-2", "-n", NAMESPACE)
+    served.kubectl("delete", "chnode", "node-2")
+    served.wait("delete", "pinned")
+
+
+def secret(name: str, data: dict[str, str], kind: str = "Opaque") -> Object:
+    meta = {"name": name, "labels": USE}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": kind, "data": data}
+
+
+def without_pods(text: str) -> str:
+    """The manifests without what would run pods, and hooks."""
+    kept = [
+        part
+        for part in text.split("\n---\n")
+        if "helm.sh/hook" not in part
+        and not any(f"\nkind: {kind}\n" in f"\n{part}" for kind in ("Deployment", "DaemonSet"))
+    ]
+    return "\n---\n".join(kept)
+
+
+def _text(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
