@@ -14,23 +14,24 @@ from tests.integration.gitops.states import Object
 from tests.integration.world import World, container, instance, until
 
 USE = {"challenge-controller.io/use": "true"}
+FLAG = {"flag": "flag{late}"}
 SOON = 20.0
 """Seconds within which an instance has noticed: it looks every 15 s, and more often at first."""
 
 
-def secret(name: str, *, labels: dict[str, str] | None = None, **data: str) -> Object:
+def secret(name: str, data: dict[str, str], labels: dict[str, str] = USE) -> Object:
     coded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "labels": USE if labels is None else labels},
+        "metadata": {"name": name, "labels": labels},
         "data": coded,
     }
 
 
 def registry_secret(name: str) -> Object:
     login = {"auths": {"registry.example": {"username": "alice", "password": "s3cret"}}}
-    made = secret(name, **{".dockerconfigjson": json.dumps(login)})
+    made = secret(name, {".dockerconfigjson": json.dumps(login)})
     return made | {"type": "kubernetes.io/dockerconfigjson"}
 
 
@@ -46,7 +47,7 @@ def config_map(name: str) -> Object:
 def wants(name: str, image: str) -> Object:
     """An instance that refers to an object of its own name, in the way that the name says."""
     mounts = [{"name": "conf", "mountPath": "/conf"}]
-    by_name = {
+    by_name: dict[str, Object] = {
         "flag": {"mountFlag": True},
         "variable": {
             "env": [
@@ -70,8 +71,8 @@ def wants(name: str, image: str) -> Object:
 
 
 LATE = {
-    "flag": (secret("flag", flag="flag{late}"), "SecretNotFound"),
-    "variable": (secret("variable", flag="flag{late}"), "SecretNotFound"),
+    "flag": (secret("flag", FLAG), "SecretNotFound"),
+    "variable": (secret("variable", FLAG), "SecretNotFound"),
     "registry": (registry_secret("registry"), "SecretNotFound"),
     "setting": (config_map("setting"), "ConfigMapNotFound"),
     "volume": (config_map("volume"), "ConfigMapNotFound"),
@@ -99,7 +100,7 @@ def test_one_that_arrives_at_once_is_not_waited_for_long(world: World, echo_imag
     """Applied in one go, the instance first: the common case, and it should not cost 15 s."""
     world.apply(wants("flag", echo_image))
     world.wait_reason("flag", "SecretNotFound")
-    world.apply(secret("flag", flag="flag{late}"))
+    world.apply(secret("flag", FLAG))
     began = time.monotonic()
     world.wait("Ready", "flag")
     assert time.monotonic() - began < 8.0
@@ -108,7 +109,7 @@ def test_one_that_arrives_at_once_is_not_waited_for_long(world: World, echo_imag
 def test_a_secret_without_the_label_says_so_and_counts_once_it_has_it(
     world: World, echo_image: str
 ) -> None:
-    world.apply(wants("flag", echo_image), secret("flag", labels={}, flag="flag{late}"))
+    world.apply(wants("flag", echo_image), secret("flag", FLAG, labels={}))
     world.wait_reason("flag", "SecretNotFound")
     message = until(
         lambda: world.condition("flag")["message"], lambda found: "lacks" in found, timeout=SOON
@@ -116,7 +117,7 @@ def test_a_secret_without_the_label_says_so_and_counts_once_it_has_it(
     assert message == (
         "Secret 'flag' lacks the label challenge-controller.io/use: \"true\", so it is not read"
     )
-    world.apply(secret("flag", flag="flag{late}"))
+    world.apply(secret("flag", FLAG))
     world.wait("Ready", "flag", timeout=SOON)
 
 
