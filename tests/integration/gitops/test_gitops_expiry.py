@@ -36,7 +36,7 @@ def test_retained_it_is_at_rest_whatever_is_applied_and_more_time_brings_it_back
     (shown,) = argo_health([(script, rests)], Report())
     assert (shown.status, shown.message.split(":")[0]) == ("Healthy", "Expired")
     assert "ports" not in rests["status"] or rests["status"]["ports"] == []
-    world.assert_nothing_left()
+    assert (world.containers(), world.ports_held()) == ([], 0)
 
     git.commit("It goes on", {"event": manifest(echo_image, "1h", onExpiry="Retain")})
     pipeline.round()
