@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from controller.api import crd
-from hack import metrics_page, reference
+from hack import argocd, kustomize, metrics_page, reference
+from hack.bed.report import Report
 from hack.chart import definitions, readme, schema, settings
 from hack.chart.values import CHART
 
@@ -20,21 +21,30 @@ ROOT = Path(__file__).resolve().parent.parent
 def files() -> dict[Path, str]:
     """Return the text that each generated file ought to have."""
     texts = {ROOT / "crds" / name: text for name, text in crd.manifests().items()}
-    docs = {"api.md": reference.page(), "metrics.md": metrics_page.page()}
+    docs = {
+        "api.md": reference.page(),
+        "metrics.md": metrics_page.page(),
+        "gitops/argocd/argocd-cm.yaml": argocd.config_map(),
+    }
     texts |= {ROOT / "docs" / name: text for name, text in docs.items()}
     texts |= {
         CHART / "templates" / "crds" / name: text for name, text in definitions.templates().items()
     }
     return texts | {
+        ROOT / "crds" / "Kustomization": kustomize.definitions(),
         CHART / "README.md": readme.text(),
         CHART / "values.schema.json": schema.text(),
         CHART / "files" / "settings.json": settings.roles_file(),
     }
 
 
-def drift() -> list[str]:
+def rendered() -> dict[Path, str]:
+    """The same for those that the chart is rendered for, which takes Helm."""
+    return {kustomize.INSTALL: kustomize.install(Report())}
+
+
+def drift(wanted: dict[Path, str]) -> list[str]:
     """Return a line for each file that differs from what would be generated, or is too many."""
-    wanted = files()
     folders = (ROOT / "crds", ROOT / "charts" / CHART.name / "templates" / "crds")
     paths = {*wanted, *(path for folder in folders for path in folder.glob("*.yaml"))}
     found = {path: path.read_text() for path in paths if path.exists()}
@@ -52,17 +62,24 @@ def drift() -> list[str]:
 
 @click.command(
     help="Write the files that are generated from the code: crds/*.yaml, docs/{api,metrics}.md, "
-    "and the chart's definitions, schema and tables."
+    "Argo CD's health checks, and the chart's definitions, schema and tables."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is out of date.")
-def main(check: bool) -> None:
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also charts/kustomize, which takes Helm (built once).",
+)
+def main(check: bool, everything: bool) -> None:
     """Write the files, or check them."""
+    wanted = files() | (rendered() if everything else {})
     if check:
-        complaints = drift()
+        complaints = drift(wanted)
         for complaint in complaints:
             click.echo(complaint, err=True)
         sys.exit(1 if complaints else 0)
-    for path, text in files().items():
+    for path, text in wanted.items():
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -151,8 +151,12 @@ Protocol = Literal["TCP", "UDP"]
 PortRange = Annotated[str, Field(min_length=3, max_length=11, pattern="^[0-9]{1,5}-[0-9]{1,5}$")]
 Port = Annotated[int, Field(ge=1, le=65535, json_schema_extra={"format": "int32"})]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra={"format": "int32"})]
-Bytes = Annotated[int, Field(ge=0, le=2**62, json_schema_extra={"format": "int64"})]
-Generation = Annotated[int, Field(ge=-1, le=2**62, json_schema_extra={"format": "int64"})]
+# The API server keeps a schema's bounds as floats, and shows larger ones with other digits: a tool
+# that compares the CustomResourceDefinition with Git would see it drift for ever.
+LARGEST: Final = 2**53 - 1
+
+Bytes = Annotated[int, Field(ge=0, le=LARGEST, json_schema_extra={"format": "int64"})]
+Generation = Annotated[int, Field(ge=-1, le=LARGEST, json_schema_extra={"format": "int64"})]
 Duration = Annotated[str, Field(min_length=1, max_length=18, pattern=DURATION)]
 Cpu = Annotated[str, BeforeValidator(_number_as_text), Field(pattern=CPU), _int_or_string(CPU, 8)]
 Memory = Annotated[

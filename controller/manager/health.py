@@ -135,7 +135,7 @@ class Health:
             return
         body = await self._cluster.get(NODES, name)
         status = ChallengeNode.model_validate(body).status
-        _unknown(status.conditions, reason, message, status.observed_generation)
+        unknown(status.conditions, reason, message, status.observed_generation)
         if await self._renewed(name):
             return
         logger.warning("ChallengeNode %s: %s (%s)", name, message, reason)
@@ -206,7 +206,7 @@ class Health:
         self._marked[uid] = self._now()
         status = instance.status.model_copy(deep=True)
         message = f"Node {name} does not report; what runs there is not known"
-        _unknown(status.conditions, reasons.NODE_LOST, message, status.observed_generation)
+        unknown(status.conditions, reasons.NODE_LOST, message, status.observed_generation)
         try:
             await status_writer.write(self._cluster, INSTANCES, body, status.manifest())
         except (Conflict, NotFound):
@@ -244,7 +244,8 @@ def _is_marked(instance: ChallengeInstance) -> bool:
     return ready is not None and (ready.status, ready.reason) == ("Unknown", reasons.NODE_LOST)
 
 
-def _unknown(into: list[conditions.Condition], reason: str, message: str, generation: int) -> None:
+def unknown(into: list[conditions.Condition], reason: str, message: str, generation: int) -> None:
+    """Have conditions say that nothing is known of their object any more, whatever they said."""
     conditions.set_condition(
         into,
         conditions.READY,

@@ -24,6 +24,8 @@ class Trouble:
 
     reason: str
     message: str
+    stalled: bool = True
+    """Whether somebody must help; else what is missing may yet come, and is waited for."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def _verdict(seen: Survey, trouble: Trouble | None) -> _Verdict:
     missing, count = unavailable(seen), _count(seen)
     whole = missing == 0
     if trouble is not None:
-        return _Verdict(False, trouble.reason, f"{trouble.message}; {count}", stalled=True)
+        said, stuck = f"{trouble.message}; {count}", trouble.stalled
+        return _Verdict(False, trouble.reason, said, not stuck, stuck)
     stalled = [member for member in _unready(seen) if member.stalled]
     if old := sum(len(line.old) for line in seen.lines):
         message = f"{old} of an older template are still to be replaced; {count}"

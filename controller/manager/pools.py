@@ -196,7 +196,8 @@ def _missing(pool: Pool) -> Trouble:
         f"challengeRef: there is no Challenge {name!r} in namespace {namespace!r}; it goes on when "
         "there is"
     )
-    return Trouble(reasons.CHALLENGE_NOT_FOUND, message)
+    # As with an instance: who applies both does not say which one arrives first.
+    return Trouble(reasons.CHALLENGE_NOT_FOUND, message, stalled=False)
 
 
 def _reason(found: PoolStatus) -> str:

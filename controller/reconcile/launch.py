@@ -12,7 +12,7 @@ from controller.cluster.client import SECRETS
 from controller.cluster.references import ReferenceMissing
 from controller.ledger import Instance as Row
 from controller.ledger import Ledger, PortsExhausted, SubnetsExhausted
-from controller.reconcile import attach, gate, mounts, plan, restart, storage, teardown
+from controller.reconcile import attach, gate, lookup, mounts, plan, restart, storage, teardown
 from controller.reconcile.clock import milliseconds
 from controller.reconcile.ports import replace_taken
 from controller.reconcile.reserve import EXHAUSTED_RETRY
@@ -34,7 +34,6 @@ from controller.runtime.errors import (
 )
 from controller.runtime.seccomp import ProfileError
 
-REFERENCE_RETRY = 15.0
 UNANSWERED_RETRY = 30.0
 """Seconds until a look that nobody asked for; the engine's answer wakes who waits for it."""
 NEXT_PATIENCE = 2.0
@@ -65,9 +64,9 @@ async def launch(work: Work) -> Result:
         reason = (
             reasons.SECRET_NOT_FOUND if missing.kind is SECRETS else reasons.CONFIG_MAP_NOT_FOUND
         )
-        return Waiting(reason, str(missing), REFERENCE_RETRY)
+        return Waiting(reason, str(missing), lookup.again(work))
     except ProfileError as error:
-        return Waiting(reasons.SECCOMP_PROFILE_INVALID, str(error), REFERENCE_RETRY)
+        return Waiting(reasons.SECCOMP_PROFILE_INVALID, str(error), lookup.again(work))
     if not services.gate.request(work.uid, gate.Work.LAUNCH) and not await services.gate.wait(
         work.uid, NEXT_PATIENCE
     ):

@@ -16,8 +16,22 @@ LONGEST: Final = 127
 """KiB of a variable's value. With a longer one the kernel starts no program:
 MAX_ARG_STRLEN is 128 KiB, with the variable's name."""
 
+SOONEST: Final = 1.0
+LATEST: Final = 15.0
+"""Seconds until another look for what is missing: nobody tells of a Secret that appears."""
+
 Reader = Callable[[Work, str, str], Awaitable[str]]
 """`secret` or `secret_variable`."""
+
+
+def again(work: Work) -> float:
+    """Seconds until another look for a Secret, ConfigMap or file that is missing.
+
+    Soon at first, for one that is applied together with the instance or made from it by another
+    controller; half of the time that has gone by since the node began with the instance, later.
+    """
+    begun = work.status.start_time or work.now
+    return min(LATEST, max(SOONEST, (work.now - begun).total_seconds() / 2))
 
 
 async def secret(work: Work, name: str, key: str) -> str:

@@ -2,7 +2,7 @@
 
 from controller.api import conditions, image_reference, reasons
 from controller.cluster.references import ReferenceMissing
-from controller.reconcile import teardown
+from controller.reconcile import lookup, teardown
 from controller.reconcile.keyring import keyring
 from controller.reconcile.result import DONE, Failed, Result, Waiting
 from controller.reconcile.work import Work
@@ -10,8 +10,6 @@ from controller.runtime.images import Failed as PullFailed
 from controller.runtime.images import Pulling
 from controller.runtime.progress import FIRST_CHANGE
 
-REFERENCE_RETRY = 15.0
-"""Seconds until another look for a Secret: nobody tells of one that appears."""
 PRESENT = 10.0
 """Seconds for which an image that was there counts as there: fifty instances of one image are
 launched on one look. One that has gone meanwhile is missed by the engine, and asked for again."""
@@ -29,7 +27,7 @@ async def pull(work: Work) -> Result:
     try:
         keys = await keyring(services.cluster, namespace, template.image_pull_secrets)
     except ReferenceMissing as missing:
-        return Waiting(reasons.SECRET_NOT_FOUND, str(missing), REFERENCE_RETRY)
+        return Waiting(reasons.SECRET_NOT_FOUND, str(missing), lookup.again(work))
 
     def wake() -> None:
         services.wake(work.uid)

@@ -55,10 +55,19 @@ class Kubectl:
         }
 
     def __call__(
-        self, *args: str | Path, input: str | None = None, check: bool = True, timeout: float = 120
+        self,
+        *args: str | Path,
+        input: str | None = None,
+        check: bool = True,
+        timeout: float = 120,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl; raises ProgramFailed unless it ends with 0 or `check` is false."""
-        return run(self._program, *args, stdin=input, env=self._env, check=check, timeout=timeout)
+        """Run kubectl; raises ProgramFailed unless it ends with 0 or `check` is false.
+
+        `env` goes over the environment that it has anyway.
+        """
+        whole = {**self._env, **(env or {})}
+        return run(self._program, *args, stdin=input, env=whole, check=check, timeout=timeout)
 
 
 def copy_current(program: Path, target: Path) -> Path:

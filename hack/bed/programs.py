@@ -73,14 +73,14 @@ def find_helm(report: Report) -> Path:
 def etcd_build() -> Build:
     """How etcd is built."""
     module = MODULES / "etcd"
-    version = _required(module, "go.etcd.io/etcd/server/v3")
+    version = required(module, "go.etcd.io/etcd/server/v3")
     return Build("etcd", version, module, ".", core_seconds=60)
 
 
 def kubernetes_build(program: str, *, core_seconds: float) -> Build:
     """How one of Kubernetes' programs is built; it must know its version, or kubectl refuses it."""
     module = MODULES / "kubernetes"
-    version = _required(module, "k8s.io/kubernetes")
+    version = required(module, "k8s.io/kubernetes")
     major, minor = version.removeprefix("v").split(".")[:2]
     flags = ["-s", "-w"]
     for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
@@ -93,8 +93,8 @@ def kubernetes_build(program: str, *, core_seconds: float) -> Build:
 def helm_build() -> Build:
     """How Helm is built; its `template` and `lint` expect a cluster of the bed's version."""
     module = MODULES / "helm"
-    version = _required(module, "helm.sh/helm/v3")
-    major, minor = _required(MODULES / "kubernetes", "k8s.io/kubernetes")[1:].split(".")[:2]
+    version = required(module, "helm.sh/helm/v3")
+    major, minor = required(MODULES / "kubernetes", "k8s.io/kubernetes")[1:].split(".")[:2]
     flags = ["-s", "-w", "-X", f"helm.sh/helm/v3/internal/version.version={version}"]
     for package in ("chartutil", "lint/rules"):
         for name, value in (("Major", major), ("Minor", minor)):
@@ -103,7 +103,8 @@ def helm_build() -> Build:
     return Build("helm", version, module, package, " ".join(flags), core_seconds=150)
 
 
-def _required(module: Path, dependency: str) -> str:
+def required(module: Path, dependency: str) -> str:
+    """The version of a dependency, by a line of its own in a go.mod; raises BedError."""
     text = (module / "go.mod").read_text()
     # Go writes "// indirect" behind a module that only a tool is built from.
     match = re.search(

@@ -121,7 +121,7 @@ def never_fewer(world: Instances, seeds: dict[str, int]) -> Iterator[list[Counte
 def test_a_pool_from_its_first_instance_to_its_last(world: World, echo_image: str) -> None:
     both = {"1": 2, "2": 2}
     world.apply(pool())
-    kubectl(world, "wait", "chpool/web", "--for=condition=Stalled", "--timeout=30s")
+    kubectl(world, "wait", "chpool/web", "--for=condition=Reconciling", "--timeout=30s")
     assert "ChallengeNotFound" in kubectl(world, "get", "chpool", "web")
     # The maximum is for players: what a pool keeps does not end.
     world.apply(challenge(echo_image, ttl={"maximum": "1s"}, maxLifetime="1s"))

@@ -1,6 +1,8 @@
 """The CRDs: up to date, described and bounded on every field, structural."""
 
 import re
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,25 @@ def test_names() -> None:
 def test_crds_are_up_to_date() -> None:
     result = CliRunner().invoke(generated.main, ["--check"])
     assert (result.exit_code, result.output) == (0, "")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.model.KIND)
+def test_every_bound_is_shown_by_the_api_server_as_it_was_written(kind: Kind) -> None:
+    """It keeps them as floats; other digits than in Git would be a drift for ever."""
+
+    def bounds(schema: Any) -> Iterator[int]:
+        if isinstance(schema, list):
+            for item in schema:
+                yield from bounds(item)
+        elif isinstance(schema, dict):
+            limits = (schema.get(key) for key in ("minimum", "maximum"))
+            yield from (limit for limit in limits if isinstance(limit, int))
+            for value in schema.values():
+                yield from bounds(value)
+
+    found = list(bounds(definition(kind)))
+    assert found
+    assert [bound for bound in found if int(Decimal(repr(float(bound)))) != bound] == []
 
 
 def test_drift_is_found_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ async def test_without_its_challenge_it_says_so_and_goes_on_when_it_comes() -> N
     served = Serving()
     served.pool()
     await served.pass_time()
-    assert served.ready() == ("False", "ChallengeNotFound", ["Stalled"])
+    assert served.ready() == ("False", "ChallengeNotFound", ["Reconciling"])
     assert served.names() == []
     await served.recorder.flush()
     assert served.cluster.count("POST", EVENTS.plural) == 1

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +102,17 @@ async def test_a_missing_secret_is_waited_for_though_the_image_is_there(node: Wo
     assert result.after
     put_secret(node)
     assert await pull(work_with(node, imagePullSecrets=secrets)) is DONE
+
+
+@pytest.mark.parametrize(("waited", "again"), [(0, 1), (2, 1), (8, 4), (29, 14.5), (3600, 15)])
+async def test_a_missing_secret_is_looked_for_often_at_first(
+    node: World, waited: float, again: float
+) -> None:
+    work = work_with(node, imagePullSecrets=[{"name": "registry"}])
+    work.status.start_time = work.now - timedelta(seconds=waited)
+    result = await pull(work)
+    assert isinstance(result, Waiting)
+    assert result.after == again
 
 
 async def test_the_passwords_go_with_the_pull_and_nowhere_else(
