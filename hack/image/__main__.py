@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hack.bed.errors import BedError
 from hack.bed.report import Report
-from hack.image import debian
 from hack.image.image import Description, default_tag, write_image
+from hack.image.mirrors import mirrors
 
 TEXT = """\
 Write the image of challenge-controller to a file, with neither an engine nor a base image: from
@@ -27,12 +27,11 @@ def main(words: list[str]) -> int:
     add("--source", default="", metavar="URL", help="label `source`: where its code can be read")
     add(
         "--mirror",
-        default=debian.MIRROR,
         metavar="URL",
-        help="where Debian's packages come from; one of a fixed date,\nsuch as "
-        "http://snapshot.debian.org/archive/debian/DATE,\nmakes the same image again",
+        help="where Debian's packages come from (default: as apt on this\nmachine has it); one of "
+        "a fixed date makes the same image again",
     )
-    add("--security-mirror", default=debian.SECURITY, metavar="URL", help="and its security fixes")
+    add("--security-mirror", metavar="URL", help="and its security fixes")
     add(
         "--fresh",
         action="store_true",
@@ -44,7 +43,7 @@ def main(words: list[str]) -> int:
         write_image(
             given.output,
             Description(given.tag, given.revision, given.source),
-            debian.Mirrors(given.mirror, given.security_mirror),
+            mirrors(given.mirror, given.security_mirror),
             report,
             fresh=given.fresh,
         )

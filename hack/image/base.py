@@ -16,6 +16,7 @@ from hack.bed.cache import cache_folder, digest
 from hack.bed.report import Report
 from hack.image import debian, python
 from hack.image.layer import Layer, contents_key, write_layer
+from hack.image.mirrors import Mirrors
 
 UNUSED = 14 * 86_400.0
 """Seconds after which a layer goes that nobody has asked for."""
@@ -32,7 +33,7 @@ class Base:
     root: Path
 
 
-def base_layer(mirrors: debian.Mirrors, report: Report, *, fresh: bool = False) -> Base:
+def base_layer(mirrors: Mirrors, report: Report, *, fresh: bool = False) -> Base:
     """The lower layer; made when the cache has none, or a fresh one is asked for.
 
     The caller holds the lock `image`. Raises BedError when packages or wheels cannot be had.
@@ -55,13 +56,13 @@ def base_layer(mirrors: debian.Mirrors, report: Report, *, fresh: bool = False) 
     )
 
 
-def _key(mirrors: debian.Mirrors) -> str:
+def _key(mirrors: Mirrors) -> str:
     """Changes whenever another layer could come out."""
     here = Path(__file__).parent
     sources = [here / f"{name}.py" for name in ("base", "debian", "layer", "python")]
     return digest(
         contents_key(*sources, python.CONSTRAINTS).encode(),
-        mirrors.sources().encode(),
+        mirrors.sources(debian.RELEASE, debian.KEYRING).encode(),
         "\n".join(python.requirements()).encode(),
         python.machine().encode(),
     )
@@ -74,7 +75,7 @@ def _remove_unused(folder: Path) -> None:
             shutil.rmtree(described.parent, ignore_errors=True)
 
 
-def _make(folder: Path, mirrors: debian.Mirrors, report: Report) -> None:
+def _make(folder: Path, mirrors: Mirrors, report: Report) -> None:
     root, scratch = folder / "root", folder / "scratch"
     root.mkdir()
     scratch.mkdir()

@@ -7,19 +7,17 @@ do is done here.
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from hack.bed.errors import BedError, ProgramFailed
 from hack.bed.packages import install_missing
 from hack.bed.processes import run
 from hack.bed.report import Report
+from hack.image.mirrors import Mirrors
 
 RELEASE = "bookworm"
 PYTHON = "python3.11"
 """The release's own Python, which runs the code and which the wheels are chosen for."""
-MIRROR = "http://deb.debian.org/debian"
-SECURITY = "http://deb.debian.org/debian-security"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg"}
 
@@ -64,23 +62,6 @@ nobody:x:65534:65534:nobody:/:/usr/sbin/nologin
 _GROUP = f"root:x:0:\nchallenge:x:{USER}:\nnogroup:x:65534:\n"
 
 
-@dataclass(frozen=True)
-class Mirrors:
-    """Where packages come from, and where their security fixes do."""
-
-    main: str = MIRROR
-    security: str = SECURITY
-
-    def sources(self) -> str:
-        """The lines of apt's sources.list."""
-        signed = f"deb [signed-by={KEYRING}]"
-        return (
-            f"{signed} {self.main} {RELEASE} main\n"
-            f"{signed} {self.main} {RELEASE}-updates main\n"
-            f"{signed} {self.security} {RELEASE}-security main\n"
-        )
-
-
 def unpack_packages(root: Path, scratch: Path, mirrors: Mirrors, report: Report) -> None:
     """Fetch the packages, and those that they need, and unpack them into the empty folder `root`.
 
@@ -109,7 +90,7 @@ def _fetch(scratch: Path, mirrors: Mirrors) -> list[Path]:
     """The .deb files, in the order of their names."""
     for name in ("lists/partial", "cache/archives/partial"):
         (scratch / name).mkdir(parents=True)
-    (scratch / "sources.list").write_text(mirrors.sources())
+    (scratch / "sources.list").write_text(mirrors.sources(RELEASE, KEYRING))
     (scratch / "status").write_text("".join(_assumed(name) for name in ASSUMED))
     options = {
         "Dir::State": scratch,

@@ -21,6 +21,7 @@ from hack.bed.report import Report, clock_text
 from hack.image import debian, python
 from hack.image.base import base_layer
 from hack.image.layer import Layer
+from hack.image.mirrors import Mirrors
 from hack.image.project import project_layer
 
 ENTRYPOINT = ["/usr/bin/tini", "--", "challenge-controller"]
@@ -53,7 +54,7 @@ def default_tag() -> str:
 def write_image(
     output: Path,
     description: Description,
-    mirrors: debian.Mirrors,
+    mirrors: Mirrors,
     report: Report,
     *,
     fresh: bool = False,

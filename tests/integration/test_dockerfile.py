@@ -13,8 +13,9 @@ from hack.bed.cache import REPOSITORY
 from hack.bed.engine import Engine, EngineState, docker_client
 from hack.bed.packages import install_missing
 from hack.bed.processes import run
-from hack.image.debian import MIRROR, RELEASE
+from hack.image.debian import RELEASE
 from hack.image.image import default_tag
+from hack.image.mirrors import mirrors
 from tests.integration.containers import run_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_engine")]
@@ -43,9 +44,9 @@ def base(bed: Bed, client: docker.APIClient, tmp_path_factory: pytest.TempPathFa
     """An image such as debian:bookworm-slim, with what this machine knows of its registries."""
     install_missing(bed.report, {"debootstrap": "debootstrap"})
     folder = tmp_path_factory.mktemp("debian")
-    root = folder / "root"
-    run("debootstrap", "--variant=minbase", RELEASE, root, MIRROR, timeout=600)
-    (root / "etc/apt/sources.list").write_text(f"deb {MIRROR} {RELEASE} main\n")
+    root, mirror = folder / "root", mirrors(None, None).main
+    run("debootstrap", "--variant=minbase", RELEASE, root, mirror, timeout=600)
+    (root / "etc/apt/sources.list").write_text(f"deb {mirror} {RELEASE} main\n")
     _tell_pip(root)
     run("tar", "--create", "--file", folder / "root.tar", "--directory", root, ".", timeout=120)
     shutil.rmtree(root)
