@@ -217,6 +217,8 @@ MANIFESTS: dict[str, Manifest] = {
             "engine": {"id": "ABCD:EFGH", "version": "27.1.1"},
             "portRange": "10000-29999",
             "version": "0.1.0",
+            "namespaces": ["ctf"],
+            "controllerNamespace": "challenge-system",
             "capacity": {"instances": 200, "ports": 20000, "networks": 2048, "memory": 8589934592},
             "allocatable": {
                 "instances": 200,

@@ -220,6 +220,7 @@ def agent(
     remove_from_engine(bed.docker_host, bed.state.name)
 
 
+@pytest.mark.slow  # the tests with Helm run it as one, too
 def test_it_is_an_agent(
     bed: Bed,
     kubectl: Kubectl,

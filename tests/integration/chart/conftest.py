@@ -8,6 +8,7 @@ import yaml
 
 from hack.bed import cluster
 from hack.bed.bed import Bed
+from hack.bed.controlplane import ControlPlane
 from hack.bed.fleet import start_nodes
 from hack.bed.image import IMAGE
 from hack.bed.kubeconfig import Kubectl
@@ -72,6 +73,12 @@ def bare_bed(audit_log: Path) -> Iterator[Bed]:
         )
         cluster.prepare(bed.kubectl)
         yield bed
+
+
+@pytest.fixture(scope="session")
+def control_plane(bare_bed: Bed) -> ControlPlane:
+    """The control plane of this very bed, whatever bed other tests have."""
+    return bare_bed.control_plane
 
 
 @pytest.fixture(scope="session")

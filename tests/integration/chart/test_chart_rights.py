@@ -97,6 +97,7 @@ def work(served: Instances, two_nodes: Bed, echo_image: str) -> None:
     )
 
 
+@pytest.mark.slow  # tests/integration/rights holds the same rules to a shorter life
 @pytest.mark.parametrize("role", ["agent", "manager", "test", "uninstall"])
 def test_nothing_is_refused_and_no_right_is_idle(
     role: str, work: None, release: Rendered, audit_log: Path
