@@ -49,6 +49,6 @@ def test_the_dockerfile_makes_the_same_image() -> None:
     for name, value in ENVIRONMENT.items():
         if name != "PATH":
             assert re.search(rf"^(ENV|   ) {name}={value}( \\)?$", text, re.MULTILINE), name
-    sent = (REPOSITORY / ".dockerignore").read_text()
+    sent = (REPOSITORY / "hack" / "image" / "Dockerfile.dockerignore").read_text()
     for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         assert all(f"\n!{name}\n" in sent for name in copied.split())
