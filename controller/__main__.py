@@ -23,13 +23,13 @@ from controller.cluster.client import Cluster, ConfigurationError
 from controller.cluster.errors import ApiError
 from controller.cluster.lease import HeldElsewhere
 from controller.firewall_cli import firewall
-from controller.flags import settings_flags
+from controller.flags import settings_flags, settings_of
 from controller.health import Health
 from controller.ledger import LedgerError
 from controller.ledger_cli import ledger
 from controller.manager import run as manager_run
 from controller.reconcile.startup import NothingMatches
-from controller.settings import Settings, SettingsError, load
+from controller.settings import Settings
 from controller.uninstall_cli import uninstall
 
 OPERATOR_ERRORS = (
@@ -55,11 +55,7 @@ def _role(name: str, text: str) -> None:
     @main.command(name, help=text)
     @settings_flags
     def command(**flags: Any) -> None:
-        try:
-            settings = load(flags)
-        except SettingsError as error:
-            click.echo(f"Error: wrong settings\n{error}", err=True)
-            sys.exit(2)
+        settings = settings_of(flags)
         log.configure(settings.log_level)
         sys.exit(asyncio.run(_serve(name, settings)))
 

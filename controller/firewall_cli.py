@@ -7,31 +7,21 @@ is called in: the engine's.
 
 import asyncio
 import socket
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from controller.agent.firewall import policy
-from controller.flags import settings_flags
+from controller.flags import settings_flags, settings_of
 from controller.runtime import labels, rules
 from controller.runtime.firewall import Firewall, FirewallFault
 from controller.runtime.rules import Chain
-from controller.settings import Settings, SettingsError, load
 
 
 @click.group("firewall")
 def firewall() -> None:
     """Show, set or remove the rules that keep instances apart on this host."""
-
-
-def _settings(flags: dict[str, Any]) -> Settings:
-    try:
-        return load(flags)
-    except SettingsError as error:
-        click.echo(f"Error: wrong settings\n{error}", err=True)
-        sys.exit(2)
 
 
 def _carry_out(act: Callable[[], Any]) -> Any:
@@ -45,7 +35,7 @@ def _carry_out(act: Callable[[], Any]) -> Any:
 @settings_flags
 def show(**flags: Any) -> None:
     """Print the rules as iptables would have them; nothing is changed."""
-    wanted = policy(_settings(flags))
+    wanted = policy(settings_of(flags))
     for program, chains in (("iptables", rules.ipv4(wanted)), ("ip6tables", rules.ipv6(wanted))):
         for line in _commands(program, chains):
             click.echo(line)
@@ -55,7 +45,7 @@ def show(**flags: Any) -> None:
 @settings_flags
 def apply(**flags: Any) -> None:
     """Put the rules in force now; an agent does so by itself."""
-    settings = _settings(flags)
+    settings = settings_of(flags)
     done = _carry_out(lambda: Firewall(settings.installation).ensure(policy(settings)))
     click.echo(f"The rules of installation {settings.installation} are {'set' if done else 'in'}")
 
@@ -65,7 +55,7 @@ def apply(**flags: Any) -> None:
 @settings_flags
 def remove(*, force: bool, **flags: Any) -> None:
     """Take the rules away, for good: when the controller is uninstalled."""
-    settings = _settings(flags)
+    settings = settings_of(flags)
     begin = labels.bridges(settings.installation)
     bridges = sorted(name for _, name in socket.if_nameindex() if name.startswith(begin))
     if bridges and not force:

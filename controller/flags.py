@@ -1,5 +1,6 @@
-"""The command line's flags, made from the settings model: one for each setting."""
+"""The command line's flags, one for each setting of the model, and what they say."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -7,7 +8,7 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from controller.settings import PREFIX, Settings
+from controller.settings import PREFIX, Settings, SettingsError, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +22,15 @@ def settings_flags(command: F) -> F:
         help_text = _help(name, field)
         command = click.option(flag, name, default=None, metavar="VALUE", help=help_text)(command)
     return command
+
+
+def settings_of(flags: dict[str, Any]) -> Settings:
+    """What the flags and the environment say; a wrong setting ends the command with code 2."""
+    try:
+        return load(flags)
+    except SettingsError as error:
+        click.echo(f"Error: wrong settings\n{error}", err=True)
+        sys.exit(2)
 
 
 def _help(name: str, field: FieldInfo) -> str:

@@ -14,7 +14,6 @@ The managers' Lease `challenge-manager` is not deleted here: a manager that runs
 """
 
 import asyncio
-import sys
 from typing import Any
 
 import click
@@ -23,9 +22,9 @@ from controller import log
 from controller.api import values
 from controller.cluster.client import Cluster, ConfigurationError
 from controller.cluster.errors import ApiError
-from controller.flags import settings_flags
+from controller.flags import settings_flags, settings_of
 from controller.manager.uninstall import NotUninstalled, Uninstall
-from controller.settings import Settings, SettingsError, load
+from controller.settings import Settings
 
 
 def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
@@ -53,11 +52,7 @@ def uninstall(*, timeout: float, **flags: Any) -> None:
 
     Agents and a manager must run. What cannot be taken away is named; to run it again goes on.
     """
-    try:
-        settings = load(flags)
-    except SettingsError as error:
-        click.echo(f"Error: wrong settings\n{error}", err=True)
-        sys.exit(2)
+    settings = settings_of(flags)
     log.configure(settings.log_level)
     try:
         asyncio.run(_uninstall(settings, timeout))

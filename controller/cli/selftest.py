@@ -61,10 +61,8 @@ def selftest(
     test.create(_manifest(image, port, protocol, timeout))
     try:
         test.reach(test.until_ready(), protocol)
-    except BaseException:
+    finally:
         test.delete()
-        raise
-    test.delete()
     test.until_gone()
     click.echo("All as it should be")
 
