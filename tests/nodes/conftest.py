@@ -11,18 +11,9 @@ from hack.bed.bed import Bed
 from hack.bed.fleet import Fleet, start_nodes
 from hack.bed.image import IMAGE
 from hack.bed.temporary import temporary_bed
-from tests.nodes.nodes import Nodes
+from tests.nodes.nodes import TIMERS, Nodes
 
 NODES = 3
-TIMERS = {
-    "CHALLENGE_MANAGER_LEASE_DURATION": "4",
-    "CHALLENGE_NODE_LEASE_DURATION": "6",
-    "CHALLENGE_NODE_LOSS_TIMEOUT": "8",
-    "CHALLENGE_RESYNC_INTERVAL": "5",
-    "CHALLENGE_BACKOFF_MAXIMUM": "5",
-}
-"""Short ones, in seconds: a node that falls silent counts as lost after 6, its instances move
-after 8."""
 
 
 @pytest.fixture(scope="session")

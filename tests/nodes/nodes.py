@@ -8,6 +8,16 @@ from dataclasses import dataclass, field
 from hack.bed.fleet import Fleet
 from tests.integration.world import Instances, World
 
+TIMERS = {
+    "CHALLENGE_MANAGER_LEASE_DURATION": "4",
+    "CHALLENGE_NODE_LEASE_DURATION": "6",
+    "CHALLENGE_NODE_LOSS_TIMEOUT": "8",
+    "CHALLENGE_RESYNC_INTERVAL": "5",
+    "CHALLENGE_BACKOFF_MAXIMUM": "5",
+}
+"""Short ones, in seconds: a node that falls silent counts as lost after 6, its instances move
+after 8."""
+
 
 @dataclass
 class Nodes(Instances):

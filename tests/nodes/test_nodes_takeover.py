@@ -9,8 +9,7 @@ from controller.settings import Settings
 from hack.bed.cluster import NAMESPACE
 from hack.bed.controllers import MANAGER_LEASE
 from tests.integration.world import Object, container, instance, until
-from tests.nodes.conftest import TIMERS
-from tests.nodes.nodes import Nodes
+from tests.nodes.nodes import TIMERS, Nodes
 
 PRODUCTION = {
     name: str(Settings.model_fields[name.removeprefix("CHALLENGE_").lower()].default)

@@ -25,15 +25,8 @@ from hack.bed.processes import run
 from tests.chart.rendered import Object, Rendered, render, template
 from tests.integration.chart.requests import asked, granted, unused
 from tests.integration.world import Instances, container, instance, until
+from tests.nodes.nodes import TIMERS
 
-TIMERS = {
-    "CHALLENGE_MANAGER_LEASE_DURATION": "4",
-    "CHALLENGE_NODE_LEASE_DURATION": "6",
-    "CHALLENGE_NODE_LOSS_TIMEOUT": "8",
-    "CHALLENGE_RESYNC_INTERVAL": "5",
-    "CHALLENGE_BACKOFF_MAXIMUM": "5",
-    "CHALLENGE_FIREWALL": "on",
-}
 USE = {"challenge-controller.io/use": "true"}
 RARE: dict[str, set[str]] = {
     "agent": set(),
@@ -72,7 +65,9 @@ def served(values: Object, two_nodes: Bed, kubectl: Kubectl) -> Iterator[Instanc
     (namespace,) = values["instances"]["namespaces"]
     kubectl("create", "namespace", namespace)
     kubectl("apply", "-f", "-", input=without_pods(template(values)))
-    fleet = Fleet(two_nodes, TIMERS | {"CHALLENGE_NAMESPACES": namespace})
+    fleet = Fleet(
+        two_nodes, TIMERS | {"CHALLENGE_FIREWALL": "on", "CHALLENGE_NAMESPACES": namespace}
+    )
     # A node that its operator has made: the agent adds its labels.
     node = {"apiVersion": "challenge-controller.io/v1alpha1", "kind": "ChallengeNode"}
     whose = {"challenge-controller.io/installation": two_nodes.state.name}
