@@ -6,14 +6,20 @@ must be the engine's. It must not decide what is allowed: that is in `rules`.
 Rules go in and out in one transaction for each table, so there is no moment at which a packet meets
 half of them. What the kernel then shows is remembered: any difference later is somebody else's
 doing, and is made good.
+
+Others change the tables at the same time: dockerd takes its jump out and puts it in again with each
+network that it makes. A transaction that names a rule that has just gone is refused as a whole, so
+it is made again from what is there then.
 """
 
 import asyncio
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from controller.runtime import rules
@@ -26,6 +32,8 @@ _VARIANTS = ("", "-nft", "-legacy")
 _DOCKERS = "DOCKER-USER"
 _TABLES = ("filter", "raw")
 _SECONDS = 30.0
+_PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds before another try; a change of dockerd's takes some 10 ms, on a busy node 100."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HAS_IPV6 = Path("/proc/self/net/if_inet6")
 _OFF = "or set CHALLENGE_FIREWALL=off if you keep instances apart from the host by other means"
@@ -73,11 +81,11 @@ class Firewall:
     def _ensure(self, policy: Policy) -> bool:
         if self._policy != policy:
             self._ipv4 = self._ipv6 = None
-        self._ipv4 = self._ipv4 or _Family(_dockers_variant())
-        done = _keep(self._ipv4, rules.ipv4(policy))
+        ipv4 = self._ipv4 = self._ipv4 or _Family(_dockers_variant())
+        done = _again(lambda: _keep(ipv4, rules.ipv4(policy)))
         if _HAS_IPV6.exists():
-            self._ipv6 = self._ipv6 or _Family(self._ipv4.program.replace("ip", "ip6", 1))
-            done = _keep(self._ipv6, rules.ipv6(policy)) or done
+            ipv6 = self._ipv6 = self._ipv6 or _Family(ipv4.program.replace("ip", "ip6", 1))
+            done = _again(lambda: _keep(ipv6, rules.ipv6(policy))) or done
         self._policy = policy
         return done
 
@@ -87,29 +95,47 @@ def remove(installation: str) -> bool:
 
     Returns whether there were any. Raises FirewallFault.
     """
-    found = False
     chains = set(rules.names(installation).values())
+    found = False
     for program in _installed(("iptables", "ip6tables")):
-        lines: list[str] = []
-        for table in _TABLES:
-            try:
-                present = _save(program, table)
-            except FirewallFault:
-                continue  # a variant that this kernel does not have holds no rules
-            jumps = [rule for chain in present for rule in present[chain] if _target(rule, chains)]
-            ours = sorted(chains & present.keys())
-            if ours:
-                lines += _transaction(table, [*_deletions(jumps), *_ends(ours)])
-        if lines:
-            found = True
-            _restore(program, lines)
+        found = _again(partial(_take_away, program, chains)) or found
     return found
+
+
+def _take_away(program: str, chains: set[str]) -> bool:
+    """Take the chains and the rules that lead to them from one variant; whether there were any."""
+    lines: list[str] = []
+    for table in _TABLES:
+        try:
+            present = _save(program, table)
+        except FirewallFault:
+            continue  # a variant that this kernel does not have holds no rules
+        jumps = [rule for chain in present for rule in present[chain] if _target(rule, chains)]
+        ours = sorted(chains & present.keys())
+        if ours:
+            lines += _transaction(table, [*_deletions(jumps), *_ends(ours)])
+    if lines:
+        _restore(program, lines)
+    return bool(lines)
+
+
+def _again(attempt: Callable[[], bool]) -> bool:
+    """What the attempt says; a few times, for somebody else may have changed what it built upon.
+
+    Raises FirewallFault when the last one does.
+    """
+    for pause in _PAUSES:
+        try:
+            return attempt()
+        except FirewallFault:
+            time.sleep(pause)
+    return attempt()
 
 
 def _keep(family: _Family, chains: Sequence[Chain]) -> bool:
     """Put the chains in place if they are not as they were left; whether that was needed."""
     present = {table: _save(family.program, table) for table in _tables(chains)}
-    if family.shown and _as_left(family, chains, present):
+    if family.shown and _as_left(family.shown, chains, present):
         return False
     lines: list[str] = []
     for table in present:
@@ -127,24 +153,27 @@ def _keep(family: _Family, chains: Sequence[Chain]) -> bool:
         lines += _transaction(table, body)
     _restore(family.program, lines)
     after = {table: _save(family.program, table) for table in present}
-    family.shown = {(c.table, c.name): after[c.table].get(c.name, []) for c in chains}
-    if not _as_left(family, chains, after):
+    shown = {(c.table, c.name): after[c.table].get(c.name, []) for c in chains}
+    if not _as_left(shown, chains, after):
         raise FirewallFault(
             f"{family.program} took the rules and does not show them: another program changes the "
             "firewall of this host at the same time; have it leave chains CHALLENGE-… alone"
         )
+    family.shown = shown
     return True
 
 
 def _as_left(
-    family: _Family, chains: Sequence[Chain], present: dict[str, dict[str, list[str]]]
+    shown: Mapping[tuple[str, str], list[str]],
+    chains: Sequence[Chain],
+    present: Mapping[str, dict[str, list[str]]],
 ) -> bool:
     """Whether all chains are as they were left, and are asked before any other rule."""
     if not _anchored(chains, present["filter"]):
         return False
     for chain in chains:
         table = present[chain.table]
-        if table.get(chain.name) != family.shown[chain.table, chain.name]:
+        if table.get(chain.name) != shown[chain.table, chain.name]:
             return False
         if chain.parent is None:
             continue
