@@ -21,7 +21,7 @@ from hack.bed.kubeconfig import write_kubeconfig
 from hack.bed.processes import Process, spawn
 from hack.bed.programs import Programs
 
-READY_TIMEOUT = 60.0
+READY_TIMEOUT = 180.0
 START_ATTEMPTS = 3
 SERVICES = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"
