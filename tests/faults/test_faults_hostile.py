@@ -16,7 +16,7 @@ def running(bed: Bed, echo_image: str) -> Iterator[RunningController]:
     """One controller for all tests of this module."""
     settings = {
         "CHALLENGE_BACKOFF_INITIAL": "1",
-        "CHALLENGE_MANAGER_LEASE_DURATION": "2",
+        "CHALLENGE_MANAGER_LEASE_DURATION": "5",
         "CHALLENGE_RESTART_BUDGET": "1",
     }
     controller = RunningController.start(bed, "hostile", env=settings)

@@ -25,7 +25,7 @@ LOG = 2 * 2 * MIB
 SETTINGS = {
     "CHALLENGE_BACKOFF_INITIAL": "0.2",
     "CHALLENGE_BACKOFF_MAXIMUM": "2",
-    "CHALLENGE_MANAGER_LEASE_DURATION": "2",
+    "CHALLENGE_MANAGER_LEASE_DURATION": "5",
     "CHALLENGE_RESTART_BUDGET": "2",
     "CHALLENGE_STORAGE_INTERVAL": "1",
 }
@@ -168,7 +168,8 @@ def test_each_is_contained_and_the_neighbour_goes_on_answering(
         assert "OOMKilled" in messages["grows"]
         assert "exit code 3" in messages["loops"]
         assert "16.0 MiB" in messages["fills-disk"]
-        assert "connection refused" in messages["shy"]
+        # A try of it that gets no answer in time says so, until the next one.
+        until(lambda: verdicts(world)["shy"][1], lambda said: "connection refused" in said)
         until(lambda: processes(world, "forks"), lambda seen: seen == PIDS)
         until(lambda: logged(world, "shouts"), lambda seen: seen > LOG // 2)
         assert logged(world, "shouts") <= LOG + MIB

@@ -27,13 +27,15 @@ def until_told(
     Raises TimeoutError with those that say something else.
     """
 
-    def others() -> Verdicts:
+    def look() -> tuple[Verdicts, dict[str, str]]:
+        """Who says something else, and the messages of that very moment."""
         told = verdicts(world)
-        return {
+        others = {
             name: told.get(name, ("", ""))
             for name, reason in wanted.items()
             if told.get(name, ("", ""))[0] != reason
         }
+        return others, {name: message for name, (_, message) in told.items()}
 
-    until(others, lambda left: not left, timeout)
-    return {name: message for name, (_, message) in verdicts(world).items()}
+    _, messages = until(look, lambda seen: not seen[0], timeout)
+    return messages
