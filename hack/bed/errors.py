@@ -5,7 +5,7 @@ class BedError(Exception):
     """A bed cannot do what was asked; the message says what failed and what to do next."""
 
 
-class NoAnswer(BedError):
+class NotAnswering(BedError):
     """Nobody answers at an instance's port, or not in a way that says who it is."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hack.bed.errors import BedError, NoAnswer
+from hack.bed.errors import BedError, NotAnswering
 from hack.bed.kubeconfig import Kubectl
 
 ANSWER_TIMEOUT = 10.0
@@ -39,12 +39,14 @@ def endpoints(kubectl: Kubectl, namespace: str = "default") -> list[Endpoint]:
 
 
 def ask(endpoint: Endpoint) -> dict[str, Any]:
-    """Ask a port whose it is. Raises NoAnswer, or BedError when it answers for another instance."""
+    """Ask a port whose it is. Raises NotAnswering, or BedError when it answers for another one."""
     try:
         text = _http(endpoint) if endpoint.is_http else _tcp(endpoint)
         answer: dict[str, Any] = json.loads(text)
     except (OSError, ValueError) as error:
-        raise NoAnswer(f"{endpoint.instance}: {endpoint.text} does not answer: {error}") from error
+        raise NotAnswering(
+            f"{endpoint.instance}: {endpoint.text} does not answer: {error}"
+        ) from error
     if answer["uid"] != endpoint.uid:
         raise BedError(
             f"{endpoint.text} should be {endpoint.instance} ({endpoint.uid}) and says that it is "
@@ -66,7 +68,7 @@ def silent(asked: Iterable[Endpoint]) -> list[str]:
     for endpoint in asked:
         try:
             ask(endpoint)
-        except NoAnswer as error:
+        except NotAnswering as error:
             found.append(str(error))
     return found
 
