@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hack.bed import accounts, cluster, network
 from hack.bed.cache import locked
-from hack.bed.controllers import PROGRAM, spawn_controller, wait_until_serving
+from hack.bed.controllers import PROGRAM, SERVING_TIMEOUT, spawn_controller, wait_until_serving
 from hack.bed.controlplane import ControlPlane, ControlPlaneState
 from hack.bed.engine import Engine, EngineState, foreign_engine, own_engine
 from hack.bed.errors import BedError
@@ -250,7 +250,7 @@ class Bed:
         return process
 
     def wait_for_controller(
-        self, name: str = "controller", *, number: int | None = 1, timeout: float = 30.0
+        self, name: str = "controller", *, number: int | None = 1, timeout: float = SERVING_TIMEOUT
     ) -> None:
         """Wait until a node's controller has registered it as ready, or a manager (None) acts.
 

@@ -20,6 +20,8 @@ from hack.bed.state import BedState, NodeState
 MANAGER_LEASE = "challenge-manager"
 PROGRAM = "controller"
 """The module that is `challenge-controller`."""
+SERVING_TIMEOUT = 90.0
+"""Seconds from its start until a controller serves, on a machine that is busy with more."""
 
 
 def spawn_controller(

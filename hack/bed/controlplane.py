@@ -21,7 +21,7 @@ from hack.bed.kubeconfig import write_kubeconfig
 from hack.bed.processes import Process, spawn
 from hack.bed.programs import Programs
 
-READY_TIMEOUT = 60.0
+READY_TIMEOUT = 180.0
 START_ATTEMPTS = 3
 SERVICES = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"
@@ -112,7 +112,7 @@ class ControlPlane:
             self.state.apiserver = self._spawn("apiserver", self._apiserver_command(port))
             if self._wait(self.state.apiserver, self._apiserver_ready):
                 return
-            if wanted or attempt + 1 == START_ATTEMPTS:
+            if attempt + 1 == START_ATTEMPTS or self.state.apiserver.alive():
                 raise _not_up(self.state.apiserver)
 
     def stop_apiserver(self) -> None:
@@ -192,9 +192,8 @@ class ControlPlane:
             self.state.etcd = self._spawn("etcd", self._etcd_command(self.state.etcd_peer_port))
             if self._wait(self.state.etcd, self._etcd_ready):
                 return
-            if again:
-                break
-            shutil.rmtree(self.state.folder / "etcd", ignore_errors=True)
+            if not again:  # else on the port it had, which a connection may have for a moment
+                shutil.rmtree(self.state.folder / "etcd", ignore_errors=True)
         raise _not_up(self.state.etcd)
 
     def _spawn(self, name: str, command: list[str]) -> Process:

@@ -29,7 +29,9 @@ from hack.bed.packages import PATH
 from hack.bed.processes import Process, run, spawn
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
-READY_TIMEOUT = 60.0
+READY_TIMEOUT = 180.0
+ANSWER_TIMEOUT = 10
+"""Seconds after which an engine that says nothing counts as hanging, and not only as busy."""
 OLD_VERSIONS = ("Docker version 19.", "Docker version 20.")
 
 
@@ -82,7 +84,7 @@ def engine_id(url: str) -> str:
 def answers(url: str) -> bool:
     """Whether a Docker engine answers at this URL."""
     try:
-        with docker_client(url, timeout=3) as client:
+        with docker_client(url, timeout=ANSWER_TIMEOUT) as client:
             return bool(client.ping())
     except (BedError, docker.errors.DockerException, requests.RequestException):
         return False
@@ -249,10 +251,10 @@ def remove_all_containers(url: str) -> None:
     """Remove every container of an engine, running ones too."""
 
     def remove(container: str) -> None:
-        with docker_client(url, timeout=10) as client, suppress(docker.errors.APIError):
+        with docker_client(url, timeout=30) as client, suppress(docker.errors.APIError):
             client.remove_container(container, force=True, v=True)
 
-    with docker_client(url, timeout=5) as client:
+    with docker_client(url, timeout=30) as client:
         ids = [container["Id"] for container in client.containers(all=True)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(remove, ids))

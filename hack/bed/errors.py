@@ -5,6 +5,10 @@ class BedError(Exception):
     """A bed cannot do what was asked; the message says what failed and what to do next."""
 
 
+class NotAnswering(BedError):
+    """Nobody answers at an instance's port, or not in a way that says who it is."""
+
+
 class ProgramFailed(BedError):
     """A program ended with an error; `output` holds what it printed."""
 

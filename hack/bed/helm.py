@@ -21,7 +21,7 @@ class Helm:
         }
 
     def __call__(
-        self, *args: str | Path, input: str | None = None, check: bool = True, timeout: float = 300
+        self, *args: str | Path, input: str | None = None, check: bool = True, timeout: float = 600
     ) -> subprocess.CompletedProcess[str]:
         """Run Helm; raises ProgramFailed unless it ends with 0 or `check` is false."""
         return run(self._program, *args, stdin=input, env=self._env, check=check, timeout=timeout)

@@ -3,14 +3,14 @@
 import json
 import socket
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hack.bed.errors import BedError
+from hack.bed.errors import BedError, NotAnswering
 from hack.bed.kubeconfig import Kubectl
 
-ANSWER_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,14 @@ def endpoints(kubectl: Kubectl, namespace: str = "default") -> list[Endpoint]:
 
 
 def ask(endpoint: Endpoint) -> dict[str, Any]:
-    """Ask a port whose it is. Raises BedError when it does not answer, or for another instance."""
+    """Ask a port whose it is. Raises NotAnswering, or BedError when it answers for another one."""
     try:
         text = _http(endpoint) if endpoint.is_http else _tcp(endpoint)
         answer: dict[str, Any] = json.loads(text)
     except (OSError, ValueError) as error:
-        raise BedError(f"{endpoint.instance}: {endpoint.text} does not answer: {error}") from error
+        raise NotAnswering(
+            f"{endpoint.instance}: {endpoint.text} does not answer: {error}"
+        ) from error
     if answer["uid"] != endpoint.uid:
         raise BedError(
             f"{endpoint.text} should be {endpoint.instance} ({endpoint.uid}) and says that it is "
@@ -55,6 +57,20 @@ def ask(endpoint: Endpoint) -> dict[str, Any]:
     if "error" in answer:
         raise BedError(f"{endpoint.instance}: its front cannot reach its back: {answer['error']}")
     return answer
+
+
+def silent(asked: Iterable[Endpoint]) -> list[str]:
+    """Ask each port whose it is; a line for each that does not answer.
+
+    Raises BedError when one answers for another instance.
+    """
+    found = []
+    for endpoint in asked:
+        try:
+            ask(endpoint)
+        except NotAnswering as error:
+            found.append(str(error))
+    return found
 
 
 def endpoints_of(found: dict[str, Any]) -> Iterator[Endpoint]:

@@ -25,7 +25,7 @@ from hack.bed.processes import Process, run, spawn
 from hack.bed.programs import PodPrograms
 from hack.bed.report import Report
 
-READY_TIMEOUT = 60.0
+READY_TIMEOUT = 180.0
 SETTINGS = Path("/proc/sys")
 # What a kubelet sets on the machine that it runs on, if it is not so already.
 SYSCTLS = {

@@ -20,7 +20,8 @@ PROGRAMS = re.compile(
     r"(etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet"
     r"|dockerd|containerd|containerd-shim-runc)(-v[\w.-]+)?$"
 )
-KILL_TIMEOUT = 20.0
+KILL_TIMEOUT = 60.0
+CGROUP_TIMEOUT = 10.0
 
 
 def processes_of_folder(folder: Path) -> list[Process]:
@@ -60,7 +61,7 @@ def processes_of_engine(folder: Path, namespace: str | None) -> list[Process]:
 def kill_engine_processes(folder: Path, namespace: str | None) -> None:
     """End everything that an engine has started, until nothing is left.
 
-    Raises BedError when something survives for 20 seconds.
+    Raises BedError when something survives for a minute.
     """
     deadline = time.monotonic() + KILL_TIMEOUT
     # Again until none is found: a shim that is about to die may still start something.
@@ -88,9 +89,10 @@ def remove_container_traces(
     cgroups: list[str], containers: list[str], containerd_socket: Path
 ) -> None:
     """Remove the empty cgroups of these names, and the shims' sockets of these containers."""
+    deadline = time.monotonic() + CGROUP_TIMEOUT
     for path, folders, _ in os.walk("/sys/fs/cgroup", topdown=False):
         for name in set(folders).intersection(cgroups):
-            _remove_cgroup(Path(path) / name)
+            _remove_cgroup(Path(path) / name, deadline)
     for container in containers:
         # How containerd names them: pkg/shim's SocketAddress, in Docker's namespace "moby".
         text = os.path.join(containerd_socket, "moby", container)
@@ -98,14 +100,15 @@ def remove_container_traces(
         Path(f"/run/containerd/s/{name}").unlink(missing_ok=True)
 
 
-def _remove_cgroup(folder: Path) -> None:
-    for path, folders, _ in os.walk(folder, topdown=False):
-        for name in folders:
+def _remove_cgroup(folder: Path, deadline: float) -> None:
+    """Remove it and those below: each is busy for a moment after its last process has gone."""
+    while folder.exists():
+        for path, _, _ in os.walk(folder, topdown=False):
             with contextlib.suppress(OSError):
-                (Path(path) / name).rmdir()
-    # Busy for some milliseconds after its last process has gone; an empty cgroup harms nobody.
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+                Path(path).rmdir()
+        if time.monotonic() > deadline:
+            return  # an empty one harms nobody
+        time.sleep(0.02)
 
 
 def _mount_points() -> list[Path]:

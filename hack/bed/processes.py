@@ -127,7 +127,7 @@ class Process(BaseModel):
     def kill(self) -> None:
         """End the process at once (SIGKILL) and wait until it is gone."""
         self.signal(signal.SIGKILL)
-        if not self.wait(10.0):
+        if not self.wait(30.0):
             raise BedError(f"{self.name} (pid {self.pid}) survives SIGKILL; it hangs in the kernel")
 
     def log_tail(self, lines: int = 20) -> str:

@@ -23,7 +23,7 @@ from hack.bed.processes import Process, spawn
 ACCOUNT = {"username": "player", "password": "correct-horse"}
 # bcrypt of the password above, the only kind of hash that docker-registry takes.
 _HTPASSWD = "player:$2b$05$abcdefghijklmnopqrstuuZ0Fx87Pb/Aqb0E90lfvCwzXnaFKUHpS\n"
-READY_TIMEOUT = 20.0
+READY_TIMEOUT = 90.0
 
 
 class Registry:

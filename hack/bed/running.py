@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hack.bed.bed import Bed
-from hack.bed.controllers import PROGRAM
+from hack.bed.controllers import PROGRAM, SERVING_TIMEOUT
 from hack.bed.processes import Process
 
 
@@ -57,7 +57,7 @@ class RunningController:
         """Wait at most `timeout` seconds for its end; true when it has ended."""
         return self.process.wait(timeout)
 
-    def wait_until_serving(self, timeout: float = 30.0) -> None:
+    def wait_until_serving(self, timeout: float = SERVING_TIMEOUT) -> None:
         """Wait until it has its Lease, and its node is Ready. Raises BedError when it ends."""
         self.bed.wait_for_controller(self.name, number=self.number, timeout=timeout)
 

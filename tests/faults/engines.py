@@ -14,7 +14,7 @@ from typing import Final
 from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.engine import Engine, docker_client
-from hack.bed.instances import ask
+from hack.bed.instances import Endpoint, silent
 from tests.integration.world import Object, World, container, instance, until
 
 PATIENCE: Final = 150.0
@@ -83,18 +83,25 @@ def wait_until_well(world: World) -> None:
     Each port answers for its own instance, is nobody else's, and is what the ledger has. Those that
     are suspended have just their containers, paused.
     """
-    until(lambda: wrong(world), lambda found: found == [], timeout=PATIENCE)
+    # One that was started again may not listen yet, and still be called Ready.
+    until(
+        lambda: wrong(world) or silent(_awake(world)),
+        lambda found: found == [],
+        timeout=PATIENCE,
+    )
     endpoints = world.endpoints()
     doors = Counter(each.port for each in endpoints)
     assert [door for door, times in doors.items() if times > 1] == []
-    resting = {b["metadata"]["name"] for b in bodies(world) if b["spec"].get("suspended")}
-    for endpoint in endpoints:
-        if endpoint.instance not in resting:
-            ask(endpoint)
     booked = {row.name: sorted(row.ports.values()) for row in world.rows().values()}
     assert booked == {name: sorted(held) for name, held in ports(world).items()}
     assert world.ports_held() == len(endpoints)
     assert world.problems() == []
+
+
+def _awake(world: World) -> list[Endpoint]:
+    """The ports of who is not suspended."""
+    resting = {b["metadata"]["name"] for b in bodies(world) if b["spec"].get("suspended")}
+    return [each for each in world.endpoints() if each.instance not in resting]
 
 
 def restarts(world: World) -> int:

@@ -1,19 +1,20 @@
 """A node whose ledger is spoiled in every way, and what must be true of its instances then."""
 
 import contextlib
+import json
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from controller.runtime import labels
-from tests.integration.world import Object, World, container, instance, until
+from tests.integration.world import TIMEOUT, Object, World, container, instance, until
 
 NODE: Final = "node-1"
+NODES: Final = "/apis/challenge-controller.io/v1alpha1/challengenodes"
 BURST: Final = 4
 PAGE: Final = 2048
 
@@ -169,7 +170,7 @@ def agree(world: World) -> None:
 
 def settle(world: World, kept: Kept, image: str) -> None:
     """Everything is as it should be in the end, for who runs, who was launched, and who is new."""
-    wait_for_node(world, "LedgerHealthy=True", timeout=60)
+    wait_for_node(world, "LedgerHealthy=True")
     world.apply(pair("afterwards", image))
     world.wait("Ready")
     kept.check()
@@ -177,20 +178,32 @@ def settle(world: World, kept: Kept, image: str) -> None:
     assert world.node_condition("Ready")["status"] == "True"
 
 
-def wait_for_node(world: World, condition: str, timeout: float) -> Object:
-    """Wait for a condition of the node, however short it lasts; the condition as it is then."""
-    words = ["wait", f"chnode/{NODE}", f"--for=condition={condition}", f"--timeout={timeout:.0f}s"]
-    world.kubectl(*words, timeout=timeout + 30)
-    return world.node_condition(condition.partition("=")[0])
+def wait_for_node(world: World, condition: str) -> None:
+    """Wait for a condition of the node."""
+    words = ["wait", f"chnode/{NODE}", f"--for=condition={condition}", f"--timeout={TIMEOUT:.0f}s"]
+    world.kubectl(*words, timeout=TIMEOUT + 30)
 
 
 @contextmanager
 def told_by_the_node(world: World, condition: str) -> Iterator[None]:
-    """See that the node says so at some time during what is done, and until 30 s after."""
-    with ThreadPoolExecutor(1) as pool:
-        seen = pool.submit(wait_for_node, world, condition, 30)
-        yield
-        seen.result()
+    """See that the node says so at some time while the block runs or after, however briefly."""
+    kind, _, value = condition.partition("=")
+    begun = json.loads(world.kubectl("get", "--raw", NODES).stdout)["metadata"]["resourceVersion"]
+    yield
+    until(lambda: _said_since(world, begun, kind), lambda values: value in values)
+
+
+def _said_since(world: World, begun: str, kind: str) -> set[str]:
+    """All values of a condition of the node that were written since that resourceVersion."""
+    query = f"watch=1&resourceVersion={begun}&timeoutSeconds=1"
+    lines = world.kubectl("get", "--raw", f"{NODES}?{query}").stdout.splitlines()
+    return {
+        each["status"]
+        for read in (json.loads(line)["object"] for line in lines)
+        if read["metadata"]["name"] == NODE
+        for each in read.get("status", {}).get("conditions", [])
+        if each["type"] == kind
+    }
 
 
 def mount(*words: str | Path) -> None:

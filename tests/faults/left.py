@@ -107,6 +107,19 @@ def foreign(client: docker.APIClient, image: str, installation: str, node: str) 
     )
 
 
+@contextmanager
+def of_somebody(world: World, image: str, port: int) -> Iterator[None]:
+    """A container that is none of ours, and has a port of the node."""
+    with world.docker() as client:
+        published = client.create_host_config(port_bindings={9000: port})
+        made = client.create_container(image, ports=[9000], host_config=published)["Id"]
+        try:
+            client.start(made)
+            yield
+        finally:
+            client.remove_container(made, force=True)
+
+
 def remove(client: docker.APIClient, things: Things) -> None:
     """Take them away again."""
     for name in things.containers:

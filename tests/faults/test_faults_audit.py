@@ -10,7 +10,7 @@ from hack.bed.audit import Wanted, endpoints_ready, engine_remains, judge, unans
 from hack.bed.inventory import look
 from hack.bed.processes import run
 from tests.faults.worlds import Worlds
-from tests.integration.world import Object, World, container, instance
+from tests.integration.world import Object, World, container, instance, until
 
 STRAY = "stray"
 
@@ -66,7 +66,8 @@ def test_nothing_is_found_on_a_sound_node_and_each_thing_that_nobody_owns_is(
     front = container(echo_image, "front", args=["serve", "--upstream", "back:9000"])
     world.apply(instance("one", container(echo_image)), instance("two", front, back))
     world.wait("Ready")
-    assert audit(world, "one", "two") == []
+    # Their rows are finalized a moment after the API server says that they are Ready.
+    until(lambda: audit(world, "one", "two"), lambda found: found == [])
 
     with planted(world, echo_image):
         assert audit(world, "one", "two") == [

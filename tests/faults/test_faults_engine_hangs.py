@@ -13,8 +13,9 @@ from tests.faults.engines import bodies, pair, single, wait_until_well
 from tests.faults.worlds import Worlds
 from tests.integration.world import World, until
 
-HASTY = {"DOCKER_TIMEOUT": "2", "LAUNCH_TIMEOUT": "4"}
-"""Seconds after which a call, and a launch, is given up."""
+HASTY = {"DOCKER_TIMEOUT": "5", "LAUNCH_TIMEOUT": "10"}
+"""Seconds after which a call, and a launch, is given up: no engine that works needs as long, on a
+machine in use either."""
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_a_controller_killed_beside_a_frozen_engine_makes_nothing_twice(
 def test_a_node_whose_engine_froze_leaves_what_runs_alone(
     begin: Worlds, engine: Engine, echo_image: str
 ) -> None:
-    world = begin(DOCKER_TIMEOUT="2")
+    world = begin(DOCKER_TIMEOUT="5")
     world.apply(single(echo_image, "single"), pair(echo_image, "pair"))
     wait_until_well(world)
     ports, ids = engines.ports(world), engines.ids(world)
@@ -178,7 +179,7 @@ def test_a_socket_that_is_mute_or_gone_is_waited_for(
 ) -> None:
     """At the start, and again while instances run, one is launched and one is deleted."""
     getattr(door, way)()
-    world = begin(DOCKER_HOST=f"unix://{door.path}", DOCKER_TIMEOUT="2")
+    world = begin(DOCKER_HOST=f"unix://{door.path}", DOCKER_TIMEOUT="5")
     away = until(
         lambda: world.node_condition("DockerReachable"), lambda c: c.get("status") == "False"
     )

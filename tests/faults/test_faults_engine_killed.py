@@ -174,7 +174,7 @@ def test_an_engine_whose_data_was_wiped_has_everything_again(
 def test_an_engine_that_was_set_up_anew_is_refused_and_served_after_what_the_text_says(
     bed: Bed, begin: Worlds, engine: Engine, echo_image: str
 ) -> None:
-    world = up(begin, echo_image, NODE_LEASE_DURATION="6")
+    world = up(begin, echo_image, NODE_LEASE_DURATION="10")
     before = engine.state.id
     wipe(bed, engine)
     remove_agent_locks(bed.state.name, engine)
@@ -182,7 +182,7 @@ def test_an_engine_that_was_set_up_anew_is_refused_and_served_after_what_the_tex
     key.unlink(missing_ok=True)
     engines.start(bed)
     assert engine.state.id != before
-    assert world.controller.wait(60), "it serves another engine than its own"
+    assert world.controller.wait(90), "it serves another engine than its own"
     said = world.controller.logs()
     assert f"was made for engine {before!r}, but this is {engine.state.id!r}" in said
     # Word by word what the operator reads, and nothing else.

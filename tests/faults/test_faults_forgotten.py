@@ -12,7 +12,7 @@ from tests.integration.plugin import Plugin
 from tests.integration.test_pools import challenge, instances, pool
 from tests.integration.world import World, container, instance, until
 
-SHORT = {"NODE_LEASE_DURATION": "6", "NODE_LOSS_TIMEOUT": "8", "RESYNC_INTERVAL": "5"}
+SHORT = {"NODE_LEASE_DURATION": "10", "NODE_LOSS_TIMEOUT": "12", "RESYNC_INTERVAL": "5"}
 
 
 def delete(world: World, *names: str) -> None:

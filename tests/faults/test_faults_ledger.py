@@ -11,6 +11,7 @@ import pytest
 
 from hack.bed.bed import Bed
 from hack.bed.foreign import remove_from_engine
+from hack.bed.instances import silent
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 from tests.faults import ledgerworld as books
@@ -34,7 +35,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def running(bed: Bed, echo_image: str, disk: Path) -> Iterator[RunningController]:
     """One controller, whose ledger the tests spoil one after the other."""
-    settings = QUICK | {"STATE_DIR": str(disk / "state"), "LEDGER_LOST_AFTER": "1"}
+    settings = QUICK | {"STATE_DIR": str(disk / "state"), "LEDGER_LOST_AFTER": "5"}
     env = {f"CHALLENGE_{key}": value for key, value in settings.items()}
     controller = RunningController.start(
         bed, "ledger-faults", env=env, module="tests.faults.verbose"
@@ -172,9 +173,11 @@ def test_an_engine_that_comes_back_while_the_ledger_cannot_be_written_does_not_e
         )
         assert said["status"] == "False"
         assert world.controller.alive()
-    books.wait_for_node(world, "DockerReachable=True", timeout=60)
+    books.wait_for_node(world, "DockerReachable=True")
     until(lambda: world.running_containers("through"), lambda seen: seen == 1)
     world.wait("Ready", "through")
+    # It was started again: it may not listen yet.
+    until(lambda: silent(world.endpoints()), lambda found: found == [])
     books.agree(world)
 
 
@@ -205,7 +208,7 @@ def test_an_agent_does_not_start_in_a_read_only_folder_and_says_so(
     world.controller.kill()
     with books.read_only(world.state_dir):
         world.controller.start_again()
-        assert world.controller.wait(30), "it serves"
+        assert world.controller.wait(90), "it serves"
         assert f"Read-only file system: '{world.state_dir}" in world.controller.logs()
         kept.check()
     world.controller.start_again()

@@ -21,15 +21,15 @@ from tests.integration.world import Object, World, container, instance, until
 pytestmark = pytest.mark.usefixtures("own_engine")
 
 OTHER = "other"
-LOST_AFTER = 6.0
+LOST_AFTER = 12.0
 """Seconds after which a silent node of one's own would be said to be lost, and its instances
 moved."""
 SAME = {
     "PORTS": "10000-10015",
     "SHARED_SUBNETS": "10.212.0.0/21",
     "INSTANCE_SUBNETS": "10.213.0.0/24",
-    "NODE_LEASE_DURATION": "4",
-    "NODE_LOSS_TIMEOUT": "4",
+    "NODE_LEASE_DURATION": "10",
+    "NODE_LOSS_TIMEOUT": "10",
     "COLLECT_INTERVAL": "1",
     "SPARE_NETWORKS": "1",
 }
@@ -189,7 +189,7 @@ def test_an_agent_with_the_node_name_of_another_installation_is_refused(
 ) -> None:
     first, second = pair
     third = controller("agent", INSTALLATION="third", STATE_DIR=str(tmp_path), NODE_NAME="node-1")
-    assert third.wait(30), "it serves"
+    assert third.wait(90), "it serves"
     said = third.logs()
     assert "Traceback" not in said
     assert f"ChallengeNode node-1 is of the installation '{first.name}'" in said

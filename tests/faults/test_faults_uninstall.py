@@ -25,7 +25,7 @@ from tests.integration.world import World, container, instance, until
 pytestmark = pytest.mark.usefixtures("own_engine")
 
 PAGE = REPOSITORY / "docs" / "uninstall.md"
-SETTINGS = {"PREPARED_NETWORKS": "1", "MANAGER_LEASE_DURATION": "2", "BACKOFF_MAXIMUM": "2"}
+SETTINGS = {"PREPARED_NETWORKS": "1", "MANAGER_LEASE_DURATION": "5", "BACKOFF_MAXIMUM": "2"}
 
 
 @pytest.fixture

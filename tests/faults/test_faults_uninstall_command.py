@@ -16,7 +16,7 @@ from tests.integration.world import container, instance, until
 
 pytestmark = pytest.mark.usefixtures("own_engine")
 
-SPARE = {"PREPARED_NETWORKS": "1", "NODE_LEASE_DURATION": "4"}
+SPARE = {"PREPARED_NETWORKS": "1", "NODE_LEASE_DURATION": "10"}
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_nothing_is_left_of_one_and_all_of_the_other_which_may_be_said_twice(
     ours.controller.stop()
     ours.controller.start_again()
     until(lambda: ours.controller.logs().count("Start-up: ") == 2)
-    assert ours.ready() == ("True", "Ready")
+    until(lambda: ours.node_condition("Ready").get("status"), lambda seen: seen == "True")
 
 
 @pytest.mark.slow

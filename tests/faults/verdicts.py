@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from tests.integration.world import TIMEOUT, Instances, until
+from tests.integration.world import Instances, until
 
 Verdicts = dict[str, tuple[str, str]]
 
@@ -20,20 +20,24 @@ def verdicts(world: Instances) -> Verdicts:
 
 
 def until_told(
-    world: Instances, wanted: Mapping[str, str], timeout: float = TIMEOUT
+    world: Instances, wanted: Mapping[str, str], words: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Wait until each instance says the reason wanted of it; returns the messages.
 
-    Raises TimeoutError with those that say something else.
+    Those in ``words`` have these in their message as well: what a probe is told can vary. Raises
+    TimeoutError with those that say something else.
     """
 
-    def others() -> Verdicts:
+    def look() -> tuple[Verdicts, dict[str, str]]:
+        """Who says something else, and the messages of that very moment."""
         told = verdicts(world)
-        return {
+        others = {
             name: told.get(name, ("", ""))
             for name, reason in wanted.items()
             if told.get(name, ("", ""))[0] != reason
+            or (words or {}).get(name, "") not in told[name][1]
         }
+        return others, {name: message for name, (_, message) in told.items()}
 
-    until(others, lambda left: not left, timeout)
-    return {name: message for name, (_, message) in verdicts(world).items()}
+    _, messages = until(look, lambda seen: not seen[0])
+    return messages

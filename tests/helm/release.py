@@ -14,7 +14,7 @@ from hack.bed.processes import by_pid, command_line, every_pid
 from tests.integration.world import until
 
 Object = dict[str, Any]
-PATIENCE = "--timeout=120s"
+PATIENCE = "--timeout=300s"
 CLUSTER_KINDS = (
     "clusterroles",
     "clusterrolebindings",
@@ -68,7 +68,7 @@ class Release:
         self.helm("uninstall", self.name, "-n", self.namespace, "--wait", PATIENCE)
         marks = f"app.kubernetes.io/instance={self.name}"
         words = ("wait", "pod", "-n", self.namespace, "-l", marks, "--for=delete")
-        self.bed.kubectl(*words, "--timeout=60s")
+        self.bed.kubectl(*words, PATIENCE, timeout=330)
 
     def exists(self) -> bool:
         """Whether Helm knows of it, in whatever state."""
@@ -147,7 +147,7 @@ class Release:
         # The pod itself: the DaemonSet's own count is late when a pod has been deleted.
         (pod,) = until(others)
         words = ("wait", "pod", pod["metadata"]["name"], "-n", self.namespace)
-        self.bed.kubectl(*words, "--for=condition=Ready", PATIENCE)
+        self.bed.kubectl(*words, "--for=condition=Ready", PATIENCE, timeout=330)
 
     def restarts(self) -> int:
         """How often the kubelet has started the agent's program again."""

@@ -39,7 +39,7 @@ def test_manager_and_agent_run_as_pods_and_the_node_is_ready(
     assert {image_of(pod) for pod in (agent, manager)} == {
         f"challenge-controller:{PREVIOUS_VERSION}"
     }
-    kubectl("wait", "chnode", node.name, "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", "chnode", node.name, "--for=condition=Ready", "--timeout=90s")
     assert not knows_the_new_field(kubectl)
 
 
@@ -64,7 +64,8 @@ def test_upgrade_from_the_previous_chart_touches_no_instance(
     with players.untouched():
         release.upgrade(CHART, "--set", "crds.keep=false")
         release.wait_for_agent(after=agent)
-    assert {image_of(pod) for pod in release.pods()} == {default_tag()}
+    # Helm waits for the new manager, not for the end of the old one, which follows.
+    until(lambda: {image_of(pod) for pod in release.pods()}, lambda seen: seen == {default_tag()})
     assert knows_the_new_field(kubectl)
     shown = players.get("ada")["spec"]
     assert shown[NEW_FIELD] == "Delete", "the field's default shows on what was there"

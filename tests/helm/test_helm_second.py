@@ -11,7 +11,7 @@ from tests.helm import node
 from tests.helm.charts import CHART, values
 from tests.helm.conftest import POD_IMAGE, told_on_failure
 from tests.helm.players import Players
-from tests.helm.release import Release
+from tests.helm.release import PATIENCE, Release
 from tests.integration.world import container, instance
 
 EXAM = "exam"
@@ -42,7 +42,7 @@ def test_each_release_has_its_own_node_and_serves_its_own_instances(
 ) -> None:
     name = bed.node().name
     nodes = [name, f"{name}.{EXAM}"]
-    kubectl("wait", "chnode", *nodes, "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", "chnode", *nodes, "--for=condition=Ready", "--timeout=90s")
     assert {players.get(each)["status"]["nodeName"] for each in players.names()} == {nodes[0]}
     assert candidates.get("eve")["status"]["nodeName"] == nodes[1]
     for name in players.names():
@@ -70,4 +70,4 @@ def test_release_that_is_uninstalled_leaves_the_other_one_serving(
     listed = json.loads(kubectl("get", "chnode", "-o", "json").stdout)["items"]
     assert [each["metadata"]["name"] for each in listed] == [bed.node().name]
     assert exam.cluster_objects() == []
-    kubectl("delete", "namespace", exam.namespace, "--timeout=60s")
+    kubectl("delete", "namespace", exam.namespace, PATIENCE, timeout=330)

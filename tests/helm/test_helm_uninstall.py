@@ -7,8 +7,8 @@ from hack.bed.kubeconfig import Kubectl
 from tests.helm import node
 from tests.helm.conftest import POD_IMAGE
 from tests.helm.players import Players
-from tests.helm.release import Release
-from tests.integration.world import container, instance
+from tests.helm.release import PATIENCE, Release
+from tests.integration.world import container, instance, until
 
 
 def test_uninstall_leaves_nothing_in_the_cluster_or_on_the_node(
@@ -34,7 +34,9 @@ def test_uninstall_leaves_nothing_in_the_cluster_or_on_the_node(
     assert release.cluster_objects() == []
     kinds = kubectl("get", "crd", "-o", "name").stdout.split()
     assert [kind for kind in kinds if kind.endswith("challenge-controller.io")] == []
-    assert release.namespaced_objects() == []
-    kubectl("delete", "namespace", release.namespace, players.namespace, "--timeout=60s")
+    # What has gone with its owner follows it in a moment.
+    until(release.namespaced_objects, lambda left: left == [])
+    words = ("delete", "namespace", release.namespace, players.namespace, PATIENCE)
+    kubectl(*words, timeout=330)
     left = json.loads(kubectl("get", "namespace", "-o", "json").stdout)["items"]
     assert {each["status"]["phase"] for each in left} == {"Active"}

@@ -6,17 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from hack.bed.fleet import Fleet
-from tests.integration.world import Instances, World
+from tests.integration.world import Instances, Object, World, until
 
 TIMERS = {
-    "CHALLENGE_MANAGER_LEASE_DURATION": "4",
-    "CHALLENGE_NODE_LEASE_DURATION": "6",
-    "CHALLENGE_NODE_LOSS_TIMEOUT": "8",
+    "CHALLENGE_MANAGER_LEASE_DURATION": "6",
+    "CHALLENGE_NODE_LEASE_DURATION": "12",
+    "CHALLENGE_NODE_LOSS_TIMEOUT": "15",
     "CHALLENGE_RESYNC_INTERVAL": "5",
     "CHALLENGE_BACKOFF_MAXIMUM": "5",
 }
-"""Short ones, in seconds: a node that falls silent counts as lost after 6, its instances move
-after 8."""
+"""Short ones, in seconds: a node that falls silent counts as lost after 12, its instances move
+after 15. Shorter ones are taken for silence on a machine where a process may wait for its turn."""
 
 
 @dataclass
@@ -51,10 +51,38 @@ class Nodes(Instances):
             if item["status"].get("nodeName")
         }
 
+    def apply_at_once(self, *objects: Object) -> None:
+        """Apply instances, all of which have their nodes before any agent sees one of them.
+
+        Which node is the least busy does not depend then on how fast each of them launches.
+        """
+        agents = [self.fleet.agent(number) for number in self.fleet.numbers]
+        for agent in agents:
+            agent.freeze()
+        try:
+            self.apply(*objects)
+            names = {each["metadata"]["name"] for each in objects}
+            until(self.placed, lambda placed: names <= placed.keys())
+        finally:
+            for agent in agents:
+                agent.thaw()
+
     def spread(self) -> list[int]:
         """How many instances of the namespace each node has, by the nodes' numbers."""
         count = Counter(self.placed().values())
         return [count[self.bed.node(number).name] for number in self.fleet.numbers]
+
+    def assert_told_once(self, reason: str, *names: str) -> None:
+        """An Event of that reason is there of each of these instances, and no second one.
+
+        Events are sent in the background: they may come after what they tell of.
+        """
+
+        def told() -> dict[str, int]:
+            return {name: self.events(name).count(reason) for name in names}
+
+        found = until(told, lambda counts: all(counts.values()))
+        assert found == dict.fromkeys(names, 1)
 
     def assert_all_answer(self, *names: str) -> None:
         """Each port of these instances (or all) answers for its own, on its own node's address."""

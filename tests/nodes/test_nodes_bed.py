@@ -16,7 +16,7 @@ def test_twelve_instances_spread_evenly_answer_and_leave_nothing(
     nodes: Nodes, echo_image: str
 ) -> None:
     names = [f"even-{number}" for number in range(12)]
-    nodes.apply(*(instance(name, container(echo_image)) for name in names))
+    nodes.apply_at_once(*(instance(name, container(echo_image)) for name in names))
     nodes.wait("Ready", timeout=120)
 
     assert nodes.spread() == [4, 4, 4]
@@ -43,7 +43,7 @@ def test_cut_node_is_out_of_reach_and_back_when_joined(nodes: Nodes, echo_image:
     # It is the link that is down, not the engine.
     assert nodes.node(2).running_containers("far") == 1
     nodes.fleet.join(2)
-    until(lambda: _answers(endpoint), timeout=30)
+    until(lambda: _answers(endpoint))
 
 
 def test_killed_agent_comes_back_with_its_state(nodes: Nodes, echo_image: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from controller.runtime import labels
 from hack.bed.fleet import Fleet
-from hack.bed.instances import ask
+from hack.bed.instances import ask, silent
 from tests.integration.world import PORTS, Object, container, instance, until
 from tests.nodes.nodes import Nodes
 
@@ -125,7 +125,10 @@ def ready(nodes: Nodes) -> set[str]:
 
 
 def wrong(nodes: Nodes, names: list[str]) -> list[str]:
-    """What is not as it has to be in the end: who is not Ready, or has not just one container."""
+    """What is not as it has to be in the end: who is not Ready, or has not just one container.
+
+    Or does not answer: one that was started again may not listen yet, and still be called Ready.
+    """
     found = [f"{name} is not Ready" for name in sorted({*names} - ready(nodes))]
     placed = nodes.placed()
     there: Counter[tuple[str, str, str]] = Counter()
@@ -135,7 +138,8 @@ def wrong(nodes: Nodes, names: list[str]) -> list[str]:
             there[name, nodes.bed.node(number).name, each["State"]] += 1
     wanted = Counter((name, placed.get(name, ""), "running") for name in names)
     found += [f"{key} is there {n} times too often" for key, n in sorted((there - wanted).items())]
-    return found + [f"{key} is missing" for key in sorted(wanted - there)]
+    found += [f"{key} is missing" for key in sorted(wanted - there)]
+    return found or silent(nodes.endpoints())
 
 
 def assert_all_answer_on_ports_of_their_own(nodes: Nodes, names: list[str]) -> None:

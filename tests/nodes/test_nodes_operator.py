@@ -86,7 +86,7 @@ def test_a_node_deleted_while_its_agent_lives_comes_back_cordoned_and_loses_noth
     uid = node(nodes, "node-2")["metadata"]["uid"]
 
     nodes.kubectl("delete", "chnode", "node-2")
-    back = until(lambda: node(nodes, "node-2"), lambda seen: bool(seen.get("status")), timeout=20)
+    back = until(lambda: node(nodes, "node-2"), lambda seen: bool(seen.get("status")))
     assert back["metadata"]["uid"] != uid
     assert back["spec"] == {"unschedulable": True}
     until(lambda: nodes.node(2).node_condition("Ready").get("status"), lambda s: s == "True")
@@ -130,20 +130,18 @@ def test_what_was_on_a_node_that_is_forgotten_moves_and_what_was_ending_is_gone(
 
     assert "node-3 forgotten" in said(plugin, "forget-node", "node-3", "--yes")
     assert node(nodes, "node-3") == {}
-    nodes.wait("delete", "ending", timeout=30)
+    nodes.wait("delete", "ending")
     until(nodes.placed, lambda placed: len(placed) == 3 and "node-3" not in placed.values())
     nodes.wait("Ready")
-    assert {name: nodes.events(name).count("Rescheduled") for name in names} == dict.fromkeys(
-        names, 1
-    )
+    nodes.assert_told_once("Rescheduled", *names)
     nodes.assert_all_answer(*names)
     placed = nodes.placed()
 
     # It is not gone, after all: the copies it still has are nobody's.
     assert ids(nodes, 3)
     nodes.fleet.heal()
-    until(lambda: ids(nodes, 3), lambda left: left == set(), timeout=30)
-    assert nodes.node(3).ports_held() == 0
+    until(lambda: ids(nodes, 3), lambda left: left == set())
+    until(lambda: nodes.node(3).ports_held(), lambda held: held == 0)
     assert nodes.placed() == placed
     nodes.assert_all_answer(*names)
 
@@ -187,7 +185,7 @@ def test_a_forgotten_host_that_is_back_gives_up_who_has_moved_and_holds_who_has_
 
     assert "7 instances" in said(plugin, "confirm-orphans", "node-3", "--yes")
     until(lambda: ids(nodes, 3), lambda left: left == set())
-    assert back.ports_held() == 0
+    until(back.ports_held, lambda held: held == 0)
     until(lambda: back.node_condition("OrphansHeld")["status"], lambda status: status == "False")
     assert nodes.placed() == placed
     nodes.assert_all_answer(*moved)
@@ -227,7 +225,7 @@ def test_a_renamed_node_is_refused_until_what_it_says_is_done(
     agent.stop()
     begun = len(agent.logs())
     agent.start_again({**agent.env, **elsewhere})
-    assert agent.wait(30), "it serves"
+    assert agent.wait(90), "it serves"
     told = agent.logs()[begun:]
     for words in (
         "was made for node 'node-3', but this is 'renamed'",
@@ -241,13 +239,13 @@ def test_a_renamed_node_is_refused_until_what_it_says_is_done(
 
     nodes.fleet.heal()
     assert "node-3 is drained" in said(plugin, "drain", "node-3", "--force", "--timeout", "90s")
-    until(lambda: ids(nodes, 3), lambda left: left == set(), timeout=30)
+    until(lambda: ids(nodes, 3), lambda left: left == set())
     nodes.fleet.agent(3).stop()
     forget = ("forget-node", "node-3", "--yes")
-    until(lambda: plugin(*forget).returncode, lambda code: code == 0, timeout=60)
+    until(lambda: plugin(*forget).returncode, lambda code: code == 0)
     move_ledger_away(nodes, tmp_path / "before")
     nodes.fleet.start_agent(3, elsewhere)
-    until(lambda: node(nodes, "renamed").get("status"), timeout=30)
+    until(lambda: node(nodes, "renamed").get("status"))
 
     nodes.apply(instance("there", container(echo_image), nodeName="renamed"))
     nodes.wait("Ready", timeout=120)

@@ -15,8 +15,9 @@ PRODUCTION = {
     name: str(Settings.model_fields[name.removeprefix("CHALLENGE_").lower()].default)
     for name in TIMERS
 }
-MOST = 20.0
-"""Seconds from the death of a manager to the first placement by the other one, at most."""
+MOST = 2 * float(PRODUCTION["CHALLENGE_MANAGER_LEASE_DURATION"])
+"""Seconds from the death of a manager to the first placement by the other one, at most: a machine
+that is not busy with more needs little more than the Lease lasts."""
 
 
 def lease(nodes: Nodes) -> Object:
@@ -27,12 +28,12 @@ def lease(nodes: Nodes) -> Object:
 
 
 @pytest.mark.slow
-def test_another_manager_places_within_20_s_of_a_kill(nodes: Nodes, echo_image: str) -> None:
+def test_another_manager_places_soon_after_a_kill(nodes: Nodes, echo_image: str) -> None:
     nodes.fleet.manager.stop()
     first = nodes.fleet.start_manager(env=PRODUCTION)
     first.wait_until_serving()
     spare = nodes.fleet.start_manager("manager-spare", env=PRODUCTION)
-    until(lambda: "Waiting for the Lease" in spare.logs(), timeout=20)
+    until(lambda: "Waiting for the Lease" in spare.logs())
     nodes.apply(*(instance(f"before-{n}", container(echo_image)) for n in range(3)))
     nodes.wait("Ready")
     placed = nodes.placed()
@@ -40,7 +41,7 @@ def test_another_manager_places_within_20_s_of_a_kill(nodes: Nodes, echo_image: 
     # The worst moment: it has just said that it lives.
     held = lease(nodes)
     assert held["leaseDurationSeconds"] == Settings.model_fields["manager_lease_duration"].default
-    until(lambda: lease(nodes)["renewTime"], lambda at: at != held["renewTime"], timeout=20)
+    until(lambda: lease(nodes)["renewTime"], lambda at: at != held["renewTime"])
     first.kill()
     killed = time.monotonic()
     nodes.apply(instance("after", container(echo_image)))

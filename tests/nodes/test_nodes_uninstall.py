@@ -27,10 +27,10 @@ def test_a_node_whose_agent_is_down_is_named_and_the_next_run_goes_on(
     settings = {"INSTALLATION": nodes.bed.state.name, "CONTROLLER_NAMESPACE": NAMESPACE}
     nodes.fleet.agent(2).stop()
 
-    done = hook.uninstall(nodes.bed.kubeconfig, "25s", **settings)
+    done = hook.uninstall(nodes.bed.kubeconfig, "60s", **settings)
 
     assert done.returncode == 1
-    assert f"1 instances on node-2 are still there after 25 s: {nodes.namespace}/on-node-2" in (
+    assert f"1 instances on node-2 are still there after 60 s: {nodes.namespace}/on-node-2" in (
         done.stderr
     )
     assert "See that its engine and its agent run, and run this again" in done.stderr

@@ -24,7 +24,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 async def node(ledger: Ledger) -> AsyncIterator[World]:
     folder = Path(tempfile.mkdtemp(prefix="cc-"))
     fake = FakeEngine(folder / "docker.sock")
-    engine = Engine(fake.url, timeout=5.0)
+    engine = Engine(fake.url, timeout=30.0)
     made = world(ledger, fake, engine)
     made.configure(ports="10000-10019")
     yield made

@@ -53,7 +53,7 @@ class Keeping:
 
         self.ledger.look = counted  # type: ignore[method-assign] # counts, and looks
         waiting = asyncio.create_task(enough.wait())
-        await asyncio.wait({waiting, self.task}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({waiting, self.task}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         self.ledger.look = look  # type: ignore[method-assign]
 

@@ -78,7 +78,7 @@ async def test_an_engine_with_containers_of_another_name_is_refused(tmp_path: Pa
     folder = Path(tempfile.mkdtemp(prefix="cc-"))
     fake = FakeEngine(folder / "docker.sock")
     await fake.start()
-    engine = Engine(fake.url, timeout=5.0)
+    engine = Engine(fake.url, timeout=30.0)
     settings = load({"node_name": "n1", "state_dir": str(tmp_path)})
     try:
         for found in ([], containers_of("n1", "n1")):

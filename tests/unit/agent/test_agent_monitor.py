@@ -59,7 +59,7 @@ class Looking:
             self.node.services, secure=self.secure, returned=Mock(), changed=self.changed
         )
         watching = asyncio.create_task(made.run())
-        await asyncio.wait({watching, asyncio.ensure_future(self.watched.wait())}, timeout=10.0,
+        await asyncio.wait({watching, asyncio.ensure_future(self.watched.wait())}, timeout=30.0,
                            return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

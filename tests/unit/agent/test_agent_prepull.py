@@ -33,7 +33,7 @@ class Events:
 
     async def wait(self) -> tuple[str, str]:
         """The next one."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.came.wait()
         self.came.clear()
         return self.seen[-1]
@@ -79,7 +79,7 @@ async def fake() -> AsyncIterator[FakeEngine]:
 
 @pytest.fixture
 async def node(ledger: Ledger, fake: FakeEngine) -> AsyncIterator[World]:
-    engine = Engine(fake.url, timeout=5.0)
+    engine = Engine(fake.url, timeout=30.0)
     made = world(ledger, fake, engine)
     made.services.recorder = Events()  # type: ignore[assignment]  # all of it that is used
     yield made
@@ -122,7 +122,7 @@ def challenge(node: World, *images: str, generation: int = 1, **fields: Any) -> 
 
 async def until(look: Callable[[], bool]) -> None:
     """Let the others work until it is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not look():  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.005)
 

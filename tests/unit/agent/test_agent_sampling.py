@@ -37,7 +37,7 @@ async def fake() -> AsyncIterator[FakeEngine]:
 
 @pytest.fixture
 async def node(tmp_path: Path, fake: FakeEngine) -> AsyncIterator[World]:
-    engine = Engine(fake.url, timeout=5.0)
+    engine = Engine(fake.url, timeout=30.0)
     with Ledger.open(tmp_path / "ledger.db", "10000-10009", seed=1) as ledger:
         made = world(ledger, fake, engine)
         made.services.settings = load({"node_name": "n1", "storage_interval": "0.01"})
@@ -61,7 +61,7 @@ async def test_a_look_that_fails_is_told_and_made_up_for_by_the_next(
     fake.answer = answer
     with caplog.at_level(logging.WARNING):
         sampling = asyncio.create_task(keep_sampling(node.services))
-        await asyncio.wait_for(third.wait(), 10)
+        await asyncio.wait_for(third.wait(), 30)
         sampling.cancel()
     assert "Cannot see how much containers have written: a layer is gone" in caplog.text
     assert UID in node.woken

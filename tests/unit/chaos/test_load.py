@@ -88,7 +88,7 @@ def done(api: FakeApi, journal: Journal, *steps: Step) -> Load:
     """What has come of these steps."""
     users = Load(cast(Api, api), "n", journal)
     users.start(steps)
-    assert users.join(10.0)
+    assert users.join(60.0)
     return users
 
 
@@ -134,7 +134,7 @@ def test_who_is_gone_when_its_user_changes_it_is_lost(api: FakeApi, journal: Jou
     users = Load(cast(Api, api), "n", journal)
     users.book.created(CREATE, "u1")
     users.start([Step(0, "suspend", "web", number=1)])
-    assert users.join(10.0)
+    assert users.join(60.0)
     assert journal.findings == ["suspend web: web (u1) is lost: it is not there"]
 
 
@@ -145,7 +145,7 @@ def test_a_change_that_another_instance_of_the_name_has_taken_is_told(
     users.book.created(CREATE, "u0")
     api.create({"metadata": {"name": "web", "labels": {"chaos-step": "1"}}})
     users.start([Step(0, "renew", "web", ttl=60, number=1)])
-    assert users.join(10.0)
+    assert users.join(60.0)
     assert journal.findings == ["renew web ttl 60 s: web (u0) is lost: the name is another's"]
 
 

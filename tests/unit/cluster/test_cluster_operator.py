@@ -85,7 +85,7 @@ async def test_an_operator_that_is_stopped_in_its_first_look_leaves_no_task_behi
 ) -> None:
     server.mute, server.answered = mute, answered
     serving = asyncio.create_task(serve(cluster))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await server.asked.wait()
         serving.cancel()
         await asyncio.wait({serving})
@@ -102,7 +102,7 @@ async def test_an_operator_begins_anew_when_the_store_has_gone_back(
     monkeypatch.setattr(operator, "RESTART_DELAY", 0.01)
     server.mute, server.answered = OURS, 1
     serving = asyncio.create_task(serve(cluster))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await server.asked.wait()
         server.asked.clear()
         server.answered = 1

@@ -29,7 +29,7 @@ def test_fifty_workers_reserve_at_once(path: Path) -> None:
 
 def run_process(path: Path, process: int, threads: int) -> dict[str, int]:
     """One process: its threads reserve, confirm, finalize, and half of them release and again."""
-    with Ledger.open(path, None) as ledger:
+    with Ledger.open(path, None, busy_timeout=60.0) as ledger:
         start = threading.Barrier(threads)
 
         def work(thread: int) -> tuple[str, int]:
@@ -69,7 +69,7 @@ def share(path: Path, processes: int, threads: int) -> None:
 
 
 def open_and_count(path: Path) -> int:
-    with Ledger.open(path, "10000-10049") as ledger:
+    with Ledger.open(path, "10000-10049", busy_timeout=60.0) as ledger:
         return ledger.usage().free
 
 

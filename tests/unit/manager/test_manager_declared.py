@@ -44,7 +44,7 @@ async def settled(
 
     cluster.before = wrote
     task = asyncio.create_task(declared.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await written.wait()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -26,7 +26,7 @@ async def fake() -> AsyncIterator[FakeEngine]:
 
 @pytest.fixture
 async def node(ledger: Ledger, fake: FakeEngine) -> AsyncIterator[World]:
-    engine = Engine(fake.url, timeout=5.0)
+    engine = Engine(fake.url, timeout=30.0)
     made = world(ledger, fake, engine)
     yield made
     await made.services.readiness.close()

@@ -227,7 +227,7 @@ async def test_a_new_attempt_is_clean_and_one_that_goes_on_keeps_what_there_is(
     name, answered = labels.container_name(UID, "c0"), threading.Event()
     engine = served.services.engine
     with pytest.raises(OutcomeUnknown):
-        await engine.call(lambda _: answered.wait(), effect=True, name=name, timeout=0.05)
+        await engine.call(lambda _: answered.wait(), effect=True, name=name, timeout=1.0)
     await mounts.prepare(work)
     assert file.exists(), "one that is being started may have it mounted"
     answered.set()

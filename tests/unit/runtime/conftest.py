@@ -18,6 +18,6 @@ async def fake() -> AsyncIterator[FakeEngine]:
 @pytest.fixture
 async def engine(fake: FakeEngine) -> AsyncIterator[Engine]:
     """The runtime's door to the stand-in."""
-    made = Engine(fake.url, timeout=5.0)
+    made = Engine(fake.url, timeout=30.0)
     yield made
     await made.close()

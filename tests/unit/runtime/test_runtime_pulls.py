@@ -81,7 +81,7 @@ def registry(fake: FakeEngine) -> Registry:
 @pytest.fixture
 async def images(engine: Engine, registry: Registry, clock: Clock) -> AsyncIterator[Images]:
     """The images of the stand-in."""
-    made = Images(engine, concurrent_pulls=2, stall_timeout=5.0, clock=clock)
+    made = Images(engine, concurrent_pulls=2, stall_timeout=30.0, clock=clock)
     yield made
     await made.close()
 
@@ -256,7 +256,7 @@ async def test_a_pull_that_stalls_fails(fake: FakeEngine, engine: Engine) -> Non
     images = Images(engine, concurrent_pulls=1, stall_timeout=0.1)
     fake.held.clear()
     with pytest.raises(PullFailed, match=r"no progress for 0\.1 s"):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await images.pull("web:1")
 
 
@@ -305,7 +305,7 @@ async def test_progress_is_told_in_a_few_words(engine: Engine, registry: Registr
             "web:1",
             None,
             told.append,
-            stall_timeout=5.0,
+            stall_timeout=30.0,
             deadline=deadline,
             given_up=lambda: False,
         )

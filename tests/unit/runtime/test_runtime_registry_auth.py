@@ -78,7 +78,7 @@ async def test_each_refusal_is_told_without_the_password_that_the_registry_repea
 async def test_a_registry_that_says_nothing_is_not_asked_with_every_password(
     engine: Engine, fake: FakeEngine, registry: Locked
 ) -> None:
-    images = Images(engine, concurrent_pulls=1, stall_timeout=0.1)
+    images = Images(engine, concurrent_pulls=1, stall_timeout=1.0)
     fake.held.clear()
     with pytest.raises(PullFailed, match="no progress"):
         await images.pull("web:1", auths=(WRONG, RIGHT))
