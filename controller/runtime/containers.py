@@ -8,9 +8,15 @@ from collections.abc import Sequence
 
 import docker
 
-from controller.runtime import labels
+from controller.runtime import endpoints, labels
 from controller.runtime.engine import Engine
-from controller.runtime.errors import Conflict, EngineError, ImageNotFound, NotFound
+from controller.runtime.errors import (
+    Conflict,
+    EndpointTaken,
+    EngineError,
+    ImageNotFound,
+    NotFound,
+)
 from controller.runtime.labels import Owner, container_name
 from controller.runtime.plan import ContainerPlan as ContainerPlan
 from controller.runtime.plan import Mount as Mount
@@ -89,8 +95,17 @@ async def launch(
 
     After a fault the container may exist: remove it by its name.
     """
+    name = container_name(owner.uid, plan.name)
     made = await create(engine, owner, plan, network, aliases=aliases)
-    await start(engine, container_name(owner.uid, plan.name))
+    try:
+        await start(engine, name)
+    except EndpointTaken:
+        # By name it is ended only while the engine has no container of that name.
+        await remove(engine, made, stop_timeout=0)
+        if not await endpoints.end_stale(engine, network):
+            raise
+        made = await create(engine, owner, plan, network, aliases=aliases)
+        await start(engine, name)
     return made
 
 

@@ -14,13 +14,17 @@ from typing import Any
 import docker
 from docker import types
 
-from controller.runtime import labels
+from controller.runtime import endpoints, labels
 from controller.runtime.engine import Engine
-from controller.runtime.errors import Conflict, EngineError, NotFound
+from controller.runtime.errors import (
+    Conflict,
+    EngineError,
+    NetworkInUse,
+    NotFound,
+)
 from controller.runtime.labels import Owner, bridge_name
 
 _OPTION = "com.docker.network.bridge."
-_IN_USE = "has active endpoints"
 _AMBIGUOUS = "is ambiguous"
 _ATTEMPTS = 3
 # A container that is being removed leaves its network within some 300 ms.
@@ -97,8 +101,8 @@ async def ensure_shared_network(
 async def remove_network(engine: Engine, name: str) -> None:
     """Remove every network of that name; done when there is none.
 
-    Containers still connected are cut off. Raises EngineError (still in use after 10 s),
-    EngineUnavailable, OutcomeUnknown.
+    Containers still connected are cut off, stale endpoints ended. Raises NetworkInUse (after 10 s),
+    EngineError, EngineUnavailable, OutcomeUnknown.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _IN_USE_SECONDS
@@ -108,11 +112,11 @@ async def remove_network(engine: Engine, name: str) -> None:
         except NotFound:
             return None
         except EngineError as error:
-            in_use = _IN_USE in error.message
+            in_use = isinstance(error, NetworkInUse)
             if not (in_use or _AMBIGUOUS in error.message) or loop.time() > deadline:
                 raise
         for found in await _named(engine, name):
-            await _disconnect_all(engine, name, found["Id"])
+            await endpoints.cut_off(engine, name, found["Id"])
             await _remove_one_of(engine, name, found["Id"])
         if in_use:
             await asyncio.sleep(_IN_USE_PAUSE)
@@ -124,12 +128,15 @@ async def remove_unused(engine: Engine, name: str) -> bool:
     Raises EngineError, EngineUnavailable, OutcomeUnknown.
     """
     try:
-        await _remove(engine, name, name)
+        try:
+            await _remove(engine, name, name)
+        except NetworkInUse:
+            if not await endpoints.end_stale(engine, name):
+                return False
+            await _remove(engine, name, name)
     except NotFound:
         return True
-    except EngineError as error:
-        if _IN_USE not in error.message:
-            raise
+    except NetworkInUse:
         return False
     return True
 
@@ -181,15 +188,9 @@ def _bridge_nf() -> str:
 async def is_clean(engine: Engine, name: str) -> bool:
     """Whether the network is there with no container on it. Raises EngineUnavailable."""
     try:
-        return not await _connected(engine, name)
+        return not await endpoints.names(engine, name)
     except NotFound:
         return False
-
-
-async def _connected(engine: Engine, name: str) -> list[str]:
-    """The names of the containers that have an end of the network; raises NotFound."""
-    found = await engine.call(lambda client: client.inspect_network(name), effect=False)
-    return [end.get("Name", "") for end in (found.get("Containers") or {}).values()]
 
 
 async def _ensure(
@@ -242,7 +243,7 @@ async def _has_others(engine: Engine, name: str, only: str | None) -> bool:
     if only is None:
         return False
     try:
-        return any(not end.startswith(only) for end in await _connected(engine, name))
+        return any(not end.startswith(only) for end in await endpoints.names(engine, name))
     except NotFound:
         return True
 
@@ -260,22 +261,8 @@ async def _remove(engine: Engine, name: str, name_or_id: str) -> None:
 async def _remove_one_of(engine: Engine, name: str, network_id: str) -> None:
     try:
         await _remove(engine, name, network_id)
-    except NotFound:
+    except (NotFound, NetworkInUse):
         return
-    except EngineError as error:
-        if _IN_USE not in error.message:
-            raise
-
-
-async def _disconnect_all(engine: Engine, name: str, network_id: str) -> None:
-    def disconnect(client: docker.APIClient) -> None:
-        for container in client.inspect_network(network_id).get("Containers") or {}:
-            client.disconnect_container_from_network(container, network_id, force=True)
-
-    try:
-        await engine.call(disconnect, effect=True, name=name)
-    except EngineError:
-        return  # it left by itself meanwhile; if not, the removal says so
 
 
 def _fits(present: NetworkState, subnet: IPv4Network, marks: dict[str, str]) -> bool:
