@@ -21,6 +21,7 @@ from controller.runtime.errors import (
     EngineError,
     NetworkInUse,
     NotFound,
+    SubnetTaken,
 )
 from controller.runtime.labels import Owner, bridge_name
 
@@ -85,7 +86,9 @@ async def ensure_shared_network(
     """A network for many instances of one container, none of which reaches another.
 
     They are kept apart by the bridge's own rules, which count only where `bridge_nf_enabled`.
-    Returns its name. Raises what `ensure_own_network` raises.
+    Returns its name. One that is there with another subnet or other labels, as under other
+    settings, is SubnetTaken as long as a container is on it. Raises what `ensure_own_network`
+    raises.
     """
     marks = {
         labels.INSTALLATION: installation,
@@ -235,8 +238,17 @@ async def _ensure(
             return name
         if any(each["Labels"].get(labels.INSTALLATION) is None for each in present):
             raise conflict
+        if kind == labels.KIND_SHARED and await _has_ends(engine, name):
+            raise SubnetTaken(conflict.status, f"{conflict.message}; it is another one, in use")
         await remove_network(engine, name)
     raise conflict
+
+
+async def _has_ends(engine: Engine, name: str) -> bool:
+    try:
+        return bool(await endpoints.names(engine, name))
+    except NotFound:
+        return False
 
 
 async def _has_others(engine: Engine, name: str, only: str | None) -> bool:

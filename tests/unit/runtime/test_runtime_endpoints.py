@@ -7,6 +7,7 @@ not make a stale endpoint on demand.
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from controller.runtime import containers, labels, networks
 from controller.runtime.containers import ContainerPlan
 from controller.runtime.engine import Engine
-from controller.runtime.errors import EndpointTaken, NetworkInUse
+from controller.runtime.errors import EndpointTaken, NetworkInUse, SubnetTaken
 from controller.runtime.labels import Owner
 from tests.unit.runtime.fake_engine import FakeEngine, Request
 
@@ -180,3 +181,17 @@ async def test_an_endpoint_that_cannot_be_ended_fails_the_launch(
     with pytest.raises(EndpointTaken):
         await containers.launch(engine, OWNER, PLAN, "net")
     assert stand.containers == set()
+
+
+async def test_a_shared_network_of_other_settings_is_left_to_those_who_are_on_it(
+    engine: Engine, stand: Stand, impatient: None
+) -> None:
+    """Its subnet is another one since the operator has changed the range."""
+    stand.network = labels.shared_network_name("default", 0)
+    stand.containers, stand.ends = {"chal-a"}, {"id-chal-a": "chal-a"}
+    with pytest.raises(SubnetTaken):
+        await networks.ensure_shared_network(
+            engine, "default", "n1", 0, IPv4Network("10.212.0.0/22")
+        )
+    assert stand.ends == {"id-chal-a": "chal-a"}
+    assert stand.network
