@@ -168,7 +168,8 @@ async def all_subnets(engine: Engine) -> list[IPv4Network]:
         for each in found
         for pool in (each.get("IPAM") or {}).get("Config") or []
     ]
-    return [IPv4Network(text) for text in texts if text and ":" not in text]
+    # A user's own may have host bits: the engine keeps what it was given.
+    return [IPv4Network(text, strict=False) for text in texts if text and ":" not in text]
 
 
 def bridge_nf_enabled() -> bool:
@@ -292,6 +293,6 @@ def _state(found: dict[str, Any]) -> NetworkState:
         kind=marks.get(labels.NETWORK_KIND, ""),
         node=marks.get(labels.NODE, ""),
         egress=marks.get(labels.NETWORK_EGRESS, labels.EGRESS_NONE),
-        subnet=IPv4Network(subnet) if subnet else None,
+        subnet=IPv4Network(subnet, strict=False) if subnet else None,
         labels=marks,
     )

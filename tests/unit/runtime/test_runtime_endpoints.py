@@ -195,3 +195,9 @@ async def test_a_shared_network_of_other_settings_is_left_to_those_who_are_on_it
         )
     assert stand.ends == {"id-chal-a": "chal-a"}
     assert stand.network
+
+
+async def test_subnets_of_others_may_have_host_bits(engine: Engine, stand: Stand) -> None:
+    """Docker keeps what its user wrote."""
+    stand.subnet = "10.9.0.1/24"
+    assert await networks.all_subnets(engine) == [IPv4Network("10.9.0.0/24")]
