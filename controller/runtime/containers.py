@@ -181,11 +181,14 @@ async def kill(engine: Engine, name_or_id: str) -> None:
 
 
 async def pause(engine: Engine, name_or_id: str) -> None:
-    """Freeze the container's processes; one that is frozen stays so. Raises as `start` does."""
+    """Freeze the container's processes; one that is frozen stays so, as does one that has ended.
+
+    Raises as `start` does.
+    """
     try:
         await engine.call(lambda client: client.pause(name_or_id), effect=True, name=name_or_id)
     except EngineError as error:
-        if "already paused" not in error.message:
+        if not any(words in error.message for words in ("already paused", "is not running")):
             raise
 
 
