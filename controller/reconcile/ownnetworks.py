@@ -197,9 +197,9 @@ class OwnNetworks:
 
     async def _end(self, own: Own, name: str, *, keep: bool) -> bool:
         """Keep the network as a spare one, or remove it; whether it was removed."""
-        room = len(self._spare) < self._most
+        wanted = len(self._spare) < self._most and own.subnet.subnet_of(self._pool)
         self._spare.pop(own, None)
-        clean = keep and room and await networks.is_clean(self._engine, name)
+        clean = keep and wanted and await networks.is_clean(self._engine, name)
         if own in self._held.values():
             return False  # taken meanwhile
         if clean:
