@@ -4,6 +4,7 @@ Responsible for each of these being safe to do again, whatever came of the time 
 decide when a container is launched or removed, nor hold any state of its own.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import docker
@@ -27,6 +28,10 @@ from controller.runtime.state import ContainerState as ContainerState
 from controller.runtime.state import inspected, listed
 
 _ATTEMPTS = 3
+# The engine holds a name from the beginning of a creation on, and tells of the container at its
+# end; one that an agent had asked for which was killed goes on.
+_HALF_MADE_SECONDS = 10.0
+_HALF_MADE_PAUSE = 0.1
 _LOG_BYTES = 65536
 
 
@@ -55,7 +60,10 @@ async def create(
         made = client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]  # stubs
         return str(made["Id"])
 
-    for _ in range(_ATTEMPTS):
+    loop = asyncio.get_running_loop()
+    patient_until = loop.time() + _HALF_MADE_SECONDS
+    attempts = 0
+    while attempts < _ATTEMPTS:
         try:
             return await engine.call(make, effect=True, name=name)
         except ImageNotFound as missing:
@@ -65,7 +73,11 @@ async def create(
         try:
             present = await inspect(engine, name)
         except NotFound:
+            if loop.time() > patient_until:
+                break
+            await asyncio.sleep(_HALF_MADE_PAUSE)
             continue
+        attempts += 1
         if _fits(present, owner, plan, network):
             return present.id
         if present.labels.get(labels.INSTALLATION) != owner.installation:
