@@ -204,9 +204,9 @@ class OwnNetworks:
             return False  # taken meanwhile
         if clean:
             self._spare[own] = None
-        else:
-            await networks.remove_network(self._engine, name)
-        return not clean
+            return False
+        # Whoever is on it is not cut off: it may be given to an instance at this very moment.
+        return await networks.remove_unused(self._engine, name)
 
     async def _make(self, owner: Owner, own: Own) -> None:
         other = next((o for o in self._spare if o.subnet == own.subnet), None)

@@ -44,11 +44,13 @@ async def cut_off(engine: Engine, name: str, network_id: str) -> None:
         await engine.call(disconnect, effect=True, name=name)
 
 
-async def end_stale(engine: Engine, network: str) -> int:
+async def end_stale(engine: Engine, name: str, network_id: str = "") -> int:
     """End the network's endpoints whose containers the engine does not have; how many there were.
 
-    Raises EngineError, EngineUnavailable, OutcomeUnknown.
+    `name` is the network's; its id tells it from others of that name. Raises EngineError,
+    EngineUnavailable, OutcomeUnknown.
     """
+    network = network_id or name
     try:
         found = await _all(engine, network)
     except NotFound:
@@ -62,7 +64,7 @@ async def end_stale(engine: Engine, network: str) -> int:
     def disconnect(client: docker.APIClient) -> int:
         return sum(_disconnect(client, container, network) for container in stale)
 
-    return await engine.call(disconnect, effect=True, name=network) if stale else 0
+    return await engine.call(disconnect, effect=True, name=name) if stale else 0
 
 
 async def _has_container(engine: Engine, key: str, name: str) -> bool:

@@ -126,22 +126,12 @@ async def remove_network(engine: Engine, name: str) -> None:
 
 
 async def remove_unused(engine: Engine, name: str) -> bool:
-    """Remove the network unless a container is on it; whether it is gone.
+    """Remove every network of that name unless a container is on it; whether all are gone.
 
     Raises EngineError, EngineUnavailable, OutcomeUnknown.
     """
-    try:
-        try:
-            await _remove(engine, name, name)
-        except NetworkInUse:
-            if not await endpoints.end_stale(engine, name):
-                return False
-            await _remove(engine, name, name)
-    except NotFound:
-        return True
-    except NetworkInUse:
-        return False
-    return True
+    found = await _named(engine, name)
+    return all([await _remove_unused_one(engine, name, each["Id"]) for each in found])
 
 
 async def list_networks(
@@ -271,11 +261,22 @@ async def _remove(engine: Engine, name: str, name_or_id: str) -> None:
     await engine.call(lambda client: client.remove_network(name_or_id), effect=True, name=name)
 
 
-async def _remove_one_of(engine: Engine, name: str, network_id: str) -> None:
+async def _remove_unused_one(engine: Engine, name: str, network_id: str) -> bool:
+    if await _remove_one_of(engine, name, network_id):
+        return True
+    ended = await endpoints.end_stale(engine, name, network_id)
+    return ended > 0 and await _remove_one_of(engine, name, network_id)
+
+
+async def _remove_one_of(engine: Engine, name: str, network_id: str) -> bool:
+    """Whether it is gone, and not in use."""
     try:
         await _remove(engine, name, network_id)
-    except (NotFound, NetworkInUse):
-        return
+    except NotFound:
+        return True
+    except NetworkInUse:
+        return False
+    return True
 
 
 def _fits(present: NetworkState, subnet: IPv4Network, marks: dict[str, str]) -> bool:

@@ -24,6 +24,7 @@ def fake_networks(node: World, monkeypatch: pytest.MonkeyPatch) -> FakeNetworks:
     made = FakeNetworks()
     monkeypatch.setattr(networks, "ensure_own_network", made.ensure)
     monkeypatch.setattr(networks, "remove_network", made.remove)
+    monkeypatch.setattr(networks, "remove_unused", made.remove_unused)
     monkeypatch.setattr(networks, "is_clean", made.is_clean)
 
     async def listed(*_: object, **__: object) -> list[networks.NetworkState]:
