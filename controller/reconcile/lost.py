@@ -54,15 +54,19 @@ async def end(
             else await _is_unknown(services, container)
         )
     ]
+    ended = 0
     for container in lost:
         number = await asyncio.to_thread(processes.kill, container, found[container], parent)
+        if not number:
+            continue  # it was just removed, when its processes had been seen already
+        ended += 1
         logger.warning(
             "Killed %d processes of container %.12s, which runs and the engine does not know it",
             number,
             container,
         )
-    collect.tell(services, "process", len(lost))
-    return len(lost)
+    collect.tell(services, "process", ended)
+    return ended
 
 
 def _is_idle(services: Services, state: ContainerState) -> bool:

@@ -6,6 +6,7 @@ subnet. Which ones are clean and free is remembered here, and read from the engi
 one that is not known to be clean is given to nobody.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from typing import Final
 from controller.ledger import Ledger
 from controller.runtime import labels, networks
 from controller.runtime.engine import Engine
-from controller.runtime.errors import SubnetTaken
+from controller.runtime.errors import EngineError, NetworkInUse, SubnetTaken
 from controller.runtime.labels import Owner
 from controller.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 PREFIX: Final = 27
 """29 addresses: 10 containers and some to spare."""
@@ -106,13 +109,19 @@ class OwnNetworks:
     async def give_back(self, uid: str) -> None:
         """The instance has no container left: keep its network for another one, or remove it.
 
-        One that another process has made is left to the next resync. Raises RuntimeFault.
+        One that another process has made is left to the next resync, as is one that stays in use:
+        the engine counts something that it does not show, and may do so until it is restarted.
+        Raises RuntimeFault.
         """
         own = self._held.get(uid)
         if own is None:
             return
         if own in self._unmade or len(self._spare) >= self._most:
-            await self.remove(uid)
+            try:
+                await self.remove(uid)
+            except NetworkInUse as refused:
+                logger.warning("A network is left to the next resync: %s", refused.message)
+                self.lost(uid)
         else:
             del self._held[uid]
             self._spare[own] = None
@@ -152,7 +161,8 @@ class OwnNetworks:
 
         ``ledger_owners`` are the owners by subnet, read after the last launch had begun. With
         ``keep`` false all of them go, but never one of those ``used``. Returns the names of those
-        that it removed. Raises RuntimeFault.
+        that it removed; one that the engine refuses to remove is logged, and tried again the next
+        time. Raises EngineUnavailable, OutcomeUnknown.
         """
         removed = []
         there = await self._there()
@@ -163,8 +173,11 @@ class OwnNetworks:
                 self._spare.pop(own, None)
             elif name in used:
                 self._spare.pop(own, None)  # it goes after what is on it
-            elif (own not in self._spare or not keep) and await self._end(own, name, keep=keep):
-                removed.append(name)
+            elif own not in self._spare or not keep:
+                try:
+                    removed += [name] if await self._end(own, name, keep=keep) else []
+                except EngineError as refused:
+                    logger.warning("A network that nobody owns is left: %s", refused.message)
         return removed
 
     async def remove_left(self, subnets: Iterable[IPv4Network], on: Set[str]) -> int:
@@ -184,16 +197,16 @@ class OwnNetworks:
 
     async def _end(self, own: Own, name: str, *, keep: bool) -> bool:
         """Keep the network as a spare one, or remove it; whether it was removed."""
-        room = len(self._spare) < self._most
+        wanted = len(self._spare) < self._most and own.subnet.subnet_of(self._pool)
         self._spare.pop(own, None)
-        clean = keep and room and await networks.is_clean(self._engine, name)
+        clean = keep and wanted and await networks.is_clean(self._engine, name)
         if own in self._held.values():
             return False  # taken meanwhile
         if clean:
             self._spare[own] = None
-        else:
-            await networks.remove_network(self._engine, name)
-        return not clean
+            return False
+        # Whoever is on it is not cut off: it may be given to an instance at this very moment.
+        return await networks.remove_unused(self._engine, name)
 
     async def _make(self, owner: Owner, own: Own) -> None:
         other = next((o for o in self._spare if o.subnet == own.subnet), None)
@@ -211,11 +224,17 @@ class OwnNetworks:
         await networks.ensure_own_network(self._engine, owner, own.subnet, egress=own.egress)
 
     async def _clear(self, subnet: IPv4Network) -> bool:
-        """Remove our own networks that have a part of a subnet whose owner has none of them."""
+        """Remove our own networks that have a part of a subnet whose owner has none of them.
+
+        Whether that made room: one that stays in use has the subnet.
+        """
         found = await self._there()
         overlapping = [name for own, name in found.items() if own.subnet.overlaps(subnet)]
-        for name in overlapping:
-            await networks.remove_network(self._engine, name)
+        try:
+            for name in overlapping:
+                await networks.remove_network(self._engine, name)
+        except NetworkInUse:
+            return False
         return bool(overlapping)
 
     async def _there(self) -> dict[Own, str]:

@@ -132,8 +132,14 @@ class Readiness:
         await asyncio.sleep(target.initial_delay)
         tries = successes = failures = 0
         while True:
-            result = await self._try(target)
             tries += 1
+            try:
+                result = await self._try(target)
+            except EngineUnavailable as error:
+                # That says nothing of the container. A kubelet leaves the verdict as it is, too.
+                verdict.message = error.message
+                await asyncio.sleep(self._pause(target, tries, verdict))
+                continue
             successes, failures = (successes + 1, 0) if result.ok else (0, failures + 1)
             before = (verdict.ready, verdict.decided)
             verdict.message = result.message
@@ -160,17 +166,15 @@ class Readiness:
         return min(target.period, quick)
 
     async def _try(self, target: Target) -> ProbeResult:
+        """One try of all checks; raises EngineUnavailable."""
         result = ProbeResult(True)
         for check in target.checks:
-            try:
-                result = await self._probes.probe(
-                    check,
-                    container=target.engine_name,
-                    address=target.address,
-                    timeout=target.timeout,
-                )
-            except EngineUnavailable as error:
-                result = ProbeResult(False, error.message)
+            result = await self._probes.probe(
+                check,
+                container=target.engine_name,
+                address=target.address,
+                timeout=target.timeout,
+            )
             if not result.ok:
                 break
         return result

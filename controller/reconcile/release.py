@@ -5,9 +5,9 @@ from collections.abc import Set
 
 from controller.ledger import Ledger
 from controller.reconcile import teardown
-from controller.reconcile.ownnetworks import owners
 from controller.reconcile.result import DONE, Result
 from controller.reconcile.services import Services
+from controller.runtime import containers
 from controller.runtime.errors import RuntimeFault
 
 logger = logging.getLogger(__name__)
@@ -46,13 +46,19 @@ async def tidy(services: Services) -> None:
 
 
 async def networks(
-    services: Services, *, used: Set[str] = frozenset(), keep: bool = True
+    services: Services, *, used: Set[str] | None = None, keep: bool = True
 ) -> list[str]:
     """Remove the instances' networks whose owners are gone; their names.
 
-    One that a container is on goes after it; spare ones stay unless ``keep`` is false. Raises
-    RuntimeFault, LedgerError.
+    One that a container is on goes after it: ``used`` are these by name, where they are known
+    already. Spare ones stay unless ``keep`` is false. Raises RuntimeFault, LedgerError.
     """
-    own = services.own_networks
-    known = await services.book(owners, own.pool)
-    return await own.collect(known, used=used, keep=keep)
+    settings = services.settings
+    if used is None:
+        found = await containers.list_containers(
+            services.engine, installation=settings.installation, node=settings.node_name
+        )
+        used = {state.network for state in found}
+    # Of whatever range: instances of before it was changed have theirs.
+    known = {held.subnet: held.owner for held in await services.book(Ledger.subnets)}
+    return await services.own_networks.collect(known, used=used, keep=keep)

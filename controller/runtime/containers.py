@@ -4,13 +4,20 @@ Responsible for each of these being safe to do again, whatever came of the time 
 decide when a container is launched or removed, nor hold any state of its own.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import docker
 
-from controller.runtime import labels
+from controller.runtime import endpoints, labels
 from controller.runtime.engine import Engine
-from controller.runtime.errors import Conflict, EngineError, ImageNotFound, NotFound
+from controller.runtime.errors import (
+    Conflict,
+    EndpointTaken,
+    EngineError,
+    ImageNotFound,
+    NotFound,
+)
 from controller.runtime.labels import Owner, container_name
 from controller.runtime.plan import ContainerPlan as ContainerPlan
 from controller.runtime.plan import Mount as Mount
@@ -21,6 +28,10 @@ from controller.runtime.state import ContainerState as ContainerState
 from controller.runtime.state import inspected, listed
 
 _ATTEMPTS = 3
+# The engine holds a name from the beginning of a creation on, and tells of the container at its
+# end; one that an agent had asked for which was killed goes on.
+_HALF_MADE_SECONDS = 10.0
+_HALF_MADE_PAUSE = 0.1
 _LOG_BYTES = 65536
 
 
@@ -49,7 +60,10 @@ async def create(
         made = client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]  # stubs
         return str(made["Id"])
 
-    for _ in range(_ATTEMPTS):
+    loop = asyncio.get_running_loop()
+    patient_until = loop.time() + _HALF_MADE_SECONDS
+    attempts = 0
+    while attempts < _ATTEMPTS:
         try:
             return await engine.call(make, effect=True, name=name)
         except ImageNotFound as missing:
@@ -59,7 +73,11 @@ async def create(
         try:
             present = await inspect(engine, name)
         except NotFound:
+            if loop.time() > patient_until:
+                break
+            await asyncio.sleep(_HALF_MADE_PAUSE)
             continue
+        attempts += 1
         if _fits(present, owner, plan, network):
             return present.id
         if present.labels.get(labels.INSTALLATION) != owner.installation:
@@ -89,8 +107,17 @@ async def launch(
 
     After a fault the container may exist: remove it by its name.
     """
+    name = container_name(owner.uid, plan.name)
     made = await create(engine, owner, plan, network, aliases=aliases)
-    await start(engine, container_name(owner.uid, plan.name))
+    try:
+        await start(engine, name)
+    except EndpointTaken:
+        # By name it is ended only while the engine has no container of that name.
+        await remove(engine, made, stop_timeout=0)
+        if not await endpoints.end_stale(engine, network):
+            raise
+        made = await create(engine, owner, plan, network, aliases=aliases)
+        await start(engine, name)
     return made
 
 
@@ -166,11 +193,14 @@ async def kill(engine: Engine, name_or_id: str) -> None:
 
 
 async def pause(engine: Engine, name_or_id: str) -> None:
-    """Freeze the container's processes; one that is frozen stays so. Raises as `start` does."""
+    """Freeze the container's processes; one that is frozen stays so, as does one that has ended.
+
+    Raises as `start` does.
+    """
     try:
         await engine.call(lambda client: client.pause(name_or_id), effect=True, name=name_or_id)
     except EngineError as error:
-        if "already paused" not in error.message:
+        if not any(words in error.message for words in ("already paused", "is not running")):
             raise
 
 

@@ -26,6 +26,8 @@ _POOLS_EXHAUSTED = (
 _SUBNET_TAKEN = ("Pool overlaps with other one on this address space",)
 # "--storage-opt is supported only for overlay over xfs with 'pquota' mount option", and the like.
 _NO_QUOTA = ("--storage-opt is",)
+_NETWORK_IN_USE = "has active endpoints"
+_ENDPOINT_TAKEN = re.compile(r"endpoint with name \S+ already exists in network")
 _NO_IMAGE = re.compile(r"no such image", re.IGNORECASE)
 
 
@@ -104,6 +106,14 @@ class SubnetTaken(NetworkExhausted):
     """The subnet asked for overlaps one that the engine has: take another one."""
 
 
+class NetworkInUse(EngineError):
+    """The network cannot be removed: it has endpoints, of containers that are there or not."""
+
+
+class EndpointTaken(EngineError):
+    """The network has an endpoint of a container of that name, which is an earlier one's."""
+
+
 class QuotaUnsupported(EngineError):
     """The storage driver, or the file system below it, cannot limit what a container writes."""
 
@@ -116,6 +126,10 @@ def refusal(status: int, message: str) -> EngineError:
         return SubnetTaken(status, message)
     if any(words in message for words in _POOLS_EXHAUSTED):
         return NetworkExhausted(status, message)
+    if _NETWORK_IN_USE in message:
+        return NetworkInUse(status, message)
+    if _ENDPOINT_TAKEN.search(message):
+        return EndpointTaken(status, message)
     if any(words in message for words in _NO_QUOTA):
         return QuotaUnsupported(status, message)
     if status == 404 and _NO_IMAGE.search(message):

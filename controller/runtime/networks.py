@@ -14,13 +14,18 @@ from typing import Any
 import docker
 from docker import types
 
-from controller.runtime import labels
+from controller.runtime import endpoints, labels
 from controller.runtime.engine import Engine
-from controller.runtime.errors import Conflict, EngineError, NotFound
+from controller.runtime.errors import (
+    Conflict,
+    EngineError,
+    NetworkInUse,
+    NotFound,
+    SubnetTaken,
+)
 from controller.runtime.labels import Owner, bridge_name
 
 _OPTION = "com.docker.network.bridge."
-_IN_USE = "has active endpoints"
 _AMBIGUOUS = "is ambiguous"
 _ATTEMPTS = 3
 # A container that is being removed leaves its network within some 300 ms.
@@ -81,7 +86,9 @@ async def ensure_shared_network(
     """A network for many instances of one container, none of which reaches another.
 
     They are kept apart by the bridge's own rules, which count only where `bridge_nf_enabled`.
-    Returns its name. Raises what `ensure_own_network` raises.
+    Returns its name. One that is there with another subnet or other labels, as under other
+    settings, is SubnetTaken as long as a container is on it. Raises what `ensure_own_network`
+    raises.
     """
     marks = {
         labels.INSTALLATION: installation,
@@ -97,8 +104,8 @@ async def ensure_shared_network(
 async def remove_network(engine: Engine, name: str) -> None:
     """Remove every network of that name; done when there is none.
 
-    Containers still connected are cut off. Raises EngineError (still in use after 10 s),
-    EngineUnavailable, OutcomeUnknown.
+    Containers still connected are cut off, stale endpoints ended. Raises NetworkInUse (after 10 s),
+    EngineError, EngineUnavailable, OutcomeUnknown.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _IN_USE_SECONDS
@@ -108,30 +115,23 @@ async def remove_network(engine: Engine, name: str) -> None:
         except NotFound:
             return None
         except EngineError as error:
-            in_use = _IN_USE in error.message
+            in_use = isinstance(error, NetworkInUse)
             if not (in_use or _AMBIGUOUS in error.message) or loop.time() > deadline:
                 raise
         for found in await _named(engine, name):
-            await _disconnect_all(engine, name, found["Id"])
+            await endpoints.cut_off(engine, name, found["Id"])
             await _remove_one_of(engine, name, found["Id"])
         if in_use:
             await asyncio.sleep(_IN_USE_PAUSE)
 
 
 async def remove_unused(engine: Engine, name: str) -> bool:
-    """Remove the network unless a container is on it; whether it is gone.
+    """Remove every network of that name unless a container is on it; whether all are gone.
 
     Raises EngineError, EngineUnavailable, OutcomeUnknown.
     """
-    try:
-        await _remove(engine, name, name)
-    except NotFound:
-        return True
-    except EngineError as error:
-        if _IN_USE not in error.message:
-            raise
-        return False
-    return True
+    found = await _named(engine, name)
+    return all([await _remove_unused_one(engine, name, each["Id"]) for each in found])
 
 
 async def list_networks(
@@ -158,7 +158,8 @@ async def all_subnets(engine: Engine) -> list[IPv4Network]:
         for each in found
         for pool in (each.get("IPAM") or {}).get("Config") or []
     ]
-    return [IPv4Network(text) for text in texts if text and ":" not in text]
+    # A user's own may have host bits: the engine keeps what it was given.
+    return [IPv4Network(text, strict=False) for text in texts if text and ":" not in text]
 
 
 def bridge_nf_enabled() -> bool:
@@ -181,15 +182,9 @@ def _bridge_nf() -> str:
 async def is_clean(engine: Engine, name: str) -> bool:
     """Whether the network is there with no container on it. Raises EngineUnavailable."""
     try:
-        return not await _connected(engine, name)
+        return not await endpoints.names(engine, name)
     except NotFound:
         return False
-
-
-async def _connected(engine: Engine, name: str) -> list[str]:
-    """The names of the containers that have an end of the network; raises NotFound."""
-    found = await engine.call(lambda client: client.inspect_network(name), effect=False)
-    return [end.get("Name", "") for end in (found.get("Containers") or {}).values()]
 
 
 async def _ensure(
@@ -234,15 +229,24 @@ async def _ensure(
             return name
         if any(each["Labels"].get(labels.INSTALLATION) is None for each in present):
             raise conflict
+        if kind == labels.KIND_SHARED and await _has_ends(engine, name):
+            raise SubnetTaken(conflict.status, f"{conflict.message}; it is another one, in use")
         await remove_network(engine, name)
     raise conflict
+
+
+async def _has_ends(engine: Engine, name: str) -> bool:
+    try:
+        return bool(await endpoints.names(engine, name))
+    except NotFound:
+        return False
 
 
 async def _has_others(engine: Engine, name: str, only: str | None) -> bool:
     if only is None:
         return False
     try:
-        return any(not end.startswith(only) for end in await _connected(engine, name))
+        return any(not end.startswith(only) for end in await endpoints.names(engine, name))
     except NotFound:
         return True
 
@@ -257,25 +261,22 @@ async def _remove(engine: Engine, name: str, name_or_id: str) -> None:
     await engine.call(lambda client: client.remove_network(name_or_id), effect=True, name=name)
 
 
-async def _remove_one_of(engine: Engine, name: str, network_id: str) -> None:
+async def _remove_unused_one(engine: Engine, name: str, network_id: str) -> bool:
+    if await _remove_one_of(engine, name, network_id):
+        return True
+    ended = await endpoints.end_stale(engine, name, network_id)
+    return ended > 0 and await _remove_one_of(engine, name, network_id)
+
+
+async def _remove_one_of(engine: Engine, name: str, network_id: str) -> bool:
+    """Whether it is gone, and not in use."""
     try:
         await _remove(engine, name, network_id)
     except NotFound:
-        return
-    except EngineError as error:
-        if _IN_USE not in error.message:
-            raise
-
-
-async def _disconnect_all(engine: Engine, name: str, network_id: str) -> None:
-    def disconnect(client: docker.APIClient) -> None:
-        for container in client.inspect_network(network_id).get("Containers") or {}:
-            client.disconnect_container_from_network(container, network_id, force=True)
-
-    try:
-        await engine.call(disconnect, effect=True, name=name)
-    except EngineError:
-        return  # it left by itself meanwhile; if not, the removal says so
+        return True
+    except NetworkInUse:
+        return False
+    return True
 
 
 def _fits(present: NetworkState, subnet: IPv4Network, marks: dict[str, str]) -> bool:
@@ -293,6 +294,6 @@ def _state(found: dict[str, Any]) -> NetworkState:
         kind=marks.get(labels.NETWORK_KIND, ""),
         node=marks.get(labels.NODE, ""),
         egress=marks.get(labels.NETWORK_EGRESS, labels.EGRESS_NONE),
-        subnet=IPv4Network(subnet) if subnet else None,
+        subnet=IPv4Network(subnet, strict=False) if subnet else None,
         labels=marks,
     )

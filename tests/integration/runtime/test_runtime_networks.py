@@ -157,6 +157,36 @@ async def test_neighbours_on_a_shared_network_do_not_reach_each_other(
     assert "connected" not in inside(labels.container_name(neighbour.uid, "shell"), attempt)
 
 
+async def test_a_shared_network_of_another_range_is_left_to_its_containers_and_then_replaced(
+    engine: Engine,
+    installation: str,
+    owner: Owner,
+    subnet: IPv4Network,
+    shell: ContainerPlan,
+) -> None:
+    earlier, later = subnet.subnets()
+    name = await networks.ensure_shared_network(engine, installation, NODE, 0, earlier)
+    made = await containers.launch(engine, owner, shell, name)
+    with pytest.raises(SubnetTaken):
+        await networks.ensure_shared_network(engine, installation, NODE, 0, later)
+    assert (await containers.inspect(engine, made)).addresses.keys() == {name}
+    await containers.remove(engine, made, stop_timeout=0)
+    assert await networks.ensure_shared_network(engine, installation, NODE, 0, later) == name
+    (found,) = await networks.list_networks(engine, installation=installation)
+    assert found.subnet == later
+
+
+async def test_subnets_that_a_user_wrote_with_host_bits_are_seen(
+    engine: Engine, subnet: IPv4Network, api: docker.APIClient
+) -> None:
+    ipam = types.IPAMConfig(pool_configs=[types.IPAMPool(subnet=f"{subnet[1]}/28")])
+    made = api.create_network("somebodys", driver="bridge", ipam=ipam)["Id"]
+    try:
+        assert subnet in await networks.all_subnets(engine)
+    finally:
+        api.remove_network(made)
+
+
 async def test_the_same_attempt_succeeds_on_a_network_of_their_own(
     engine: Engine,
     owner: Owner,

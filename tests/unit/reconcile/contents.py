@@ -33,6 +33,8 @@ class Containers:
     ends_at_once: bool = True
     template_hash: str = ""
     restarted: str = ""
+    network: str = ""
+    """The one that the containers were made on."""
     bound: dict[str, int] = field(default_factory=dict)
     """The host port of each container's port 80."""
     start_refused: str = ""
@@ -138,6 +140,7 @@ class Containers:
             "Labels": self._labels(name),
             "State": self.states[name],
             "ImageID": "sha256:1",
+            "HostConfig": {"NetworkMode": self.network},
             "Ports": [
                 {"PrivatePort": 80, "Type": "tcp", "PublicPort": int(at["HostPort"])}
                 for at in self._created_with(name)

@@ -20,6 +20,7 @@ async def ended(
     *listed: ContainerState,
     alive: tuple[str, ...] = ("known",),
     unlisted: tuple[str, ...] = (),
+    gone: tuple[str, ...] = (),
     **how: Any,
 ) -> list[str]:
     """The containers whose processes were killed."""
@@ -35,6 +36,8 @@ async def ended(
         raise NotFound(404, "No such container")
 
     def kill(container: str, *_: object) -> int:
+        if container in gone:
+            return 0
         killed.append(container)
         return 1
 
@@ -56,6 +59,14 @@ async def ended(
 
 async def test_what_the_engine_does_not_know_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await ended(monkeypatch) == ["known"]
+
+
+async def test_what_was_removed_a_moment_ago_is_no_find(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its processes were there when they were looked for, and the engine had it then."""
+    assert await ended(monkeypatch, alive=("known", "new"), gone=("known",)) == ["new"]
+    assert "container known" not in caplog.text
 
 
 async def test_what_it_has_just_told_of_is_not_asked_for_again(

@@ -13,7 +13,7 @@ from controller.runtime.errors import EngineError
 from controller.runtime.labels import EGRESS_NONE
 from controller.settings import load
 from tests.unit.reconcile.test_reconcile_own_networks import FakeNetworks
-from tests.unit.reconcile.world import World
+from tests.unit.reconcile.world import UID, World
 
 WANTED = 2
 
@@ -24,6 +24,7 @@ def fake_networks(node: World, monkeypatch: pytest.MonkeyPatch) -> FakeNetworks:
     made = FakeNetworks()
     monkeypatch.setattr(networks, "ensure_own_network", made.ensure)
     monkeypatch.setattr(networks, "remove_network", made.remove)
+    monkeypatch.setattr(networks, "remove_unused", made.remove_unused)
     monkeypatch.setattr(networks, "is_clean", made.is_clean)
 
     async def listed(*_: object, **__: object) -> list[networks.NetworkState]:
@@ -130,3 +131,20 @@ async def test_they_outlive_the_last_instance_until_they_are_wanted_no_more(
     await release.tidy(node.services)
     assert len(fake_networks.there) == left
     assert not await prepare(node.services)
+
+
+async def test_networks_of_an_earlier_range_stay_with_their_instances_and_no_longer(
+    node: World, fake_networks: FakeNetworks
+) -> None:
+    """Also where the ledger was lost, so that only its containers tell of one."""
+    earlier = IPv4Network("10.88.0.0/25")
+    subnets = dict(zip(("booked", "running", "clean"), earlier.subnets(2), strict=False))
+    for name, subnet in subnets.items():
+        fake_networks.there[name] = networks.NetworkState(
+            name, name, "instance", "n1", EGRESS_NONE, subnet, {}
+        )
+    node.services.ledger.adopt_subnet("a", pool=earlier, subnet=subnets["booked"], now=0)
+    fake_networks.users = {"booked": "a", "running": UID}
+    node.engine.states, node.engine.network = {"web": "running"}, "running"
+    assert await release.networks(node.services) == ["clean"]
+    assert set(fake_networks.there) == {"booked", "running"}

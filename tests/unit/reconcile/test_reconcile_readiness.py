@@ -137,7 +137,7 @@ async def test_a_success_threshold_takes_as_many_in_a_row() -> None:
 
 
 @virtual
-async def test_an_engine_that_is_away_is_a_failed_try() -> None:
+async def test_an_engine_that_is_away_makes_nothing_ready() -> None:
     watch = Watch(True)
     watch.service.error = EngineUnavailable("Docker is away")
     watch.begin()
@@ -146,6 +146,21 @@ async def test_an_engine_that_is_away_is_a_failed_try() -> None:
     watch.service.error = None
     await asyncio.sleep(20)
     assert watch.ready
+
+
+@virtual
+async def test_an_engine_that_cannot_be_asked_leaves_the_verdict_as_it_is() -> None:
+    """It has no place for one more question, say: that is nothing that its players did."""
+    watch = Watch(True)
+    watch.begin()
+    await asyncio.sleep(1)
+    watch.service.error = EngineUnavailable("too many earlier calls are not answered yet")
+    await asyncio.sleep(100)
+    assert watch.ready
+    watch.service.error, watch.service.outcomes = None, [False]
+    await asyncio.sleep(100)
+    assert not watch.ready
+    assert [uid for uid, _ in watch.woken] == ["uid", "uid"]
 
 
 @virtual

@@ -19,11 +19,12 @@ VERSION = {"ApiVersion": "1.41", "Version": "20.10.24"}
 
 @dataclass
 class Request:
-    """What was asked: the method, the path without the API's version, and the headers."""
+    """What was asked: the method, the path without the API's version, the headers and the body."""
 
     method: str
     path: str
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 class CutOff(Exception):
@@ -81,9 +82,8 @@ class FakeEngine:
         method, target, _ = head.split(" ", 2)
         lines = (line.partition(":") for line in head.splitlines()[1:] if ":" in line)
         headers = {name.lower(): value.strip() for name, _, value in lines}
-        if "content-length" in headers:
-            await reader.readexactly(int(headers["content-length"]))
-        request = Request(method, target.removeprefix("/v1.41"), headers)
+        asked = await reader.readexactly(int(headers.get("content-length", 0)))
+        request = Request(method, target.removeprefix("/v1.41"), headers, asked)
         if request.path != "/version":
             self.requests.append(request)
             self.asked.set()
