@@ -94,7 +94,7 @@ def new_namespace(bed: Bed, kubectl: Kubectl) -> Iterator[str]:
         yield name
     finally:
         runs = any(process.alive() for process in bed.state.controllers.values())
-        patience = ["--timeout=30s"] if runs else ["--wait=false"]
+        patience = ["--timeout=100s"] if runs else ["--wait=false"]
         kubectl("delete", PLURALS, "--all", "-n", name, *patience, check=False)
         # A finalizer whose controller has been stopped must not hold up the next test.
         left = kubectl("get", PLURALS, "-n", name, "-o", "name").stdout.split()

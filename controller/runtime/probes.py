@@ -26,6 +26,7 @@ _OUTPUT_BYTES = 1024
 _READ_BYTES = 4096
 _FRAME_HEADER = 8
 _EXECS_AT_ONCE = 64
+_ENDED_PAUSE = 0.02
 # What may stand in a request target as it is (RFC 3986, path and query).
 _TARGET_CHARACTERS = "/?:@!$&'()*+,;=-._~%"
 
@@ -112,11 +113,12 @@ class Probes:
                 lambda client: _prepare(client, container, check.command), effect=False
             )
             self._late[container] = exec_id
+            deadline = time.monotonic() + timeout
             output = await self._run(exec_id, timeout)
-            if output is None:
+            found = await self._ended(exec_id, deadline) if output is not None else None
+            if output is None or found is None:
                 return ProbeResult(False, f"{what}: not ended within {timeout:g} s")
             del self._late[container]
-            found = await self._inspect(exec_id)
         except EngineError as refused:
             return ProbeResult(False, f"{what}: {refused.message}")
         code = found.get("ExitCode")
@@ -139,6 +141,17 @@ class Probes:
             # Either the command is slow or the engine is: only the engine can say which.
             await self._engine.ping()
             return None
+
+    async def _ended(self, exec_id: str, deadline: float) -> dict[str, Any] | None:
+        """What the engine says of a command that writes no more; None when it runs all the same.
+
+        On a busy machine it says of one that has ended that it runs, for a moment.
+        """
+        while (found := await self._inspect(exec_id)).get("Running"):
+            if time.monotonic() > deadline:
+                return None
+            await asyncio.sleep(_ENDED_PAUSE)
+        return found
 
     async def _still_runs(self, container: str) -> bool:
         exec_id = self._late.get(container)

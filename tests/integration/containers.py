@@ -61,7 +61,7 @@ def container_of(
 def run_in(client: docker.APIClient, image: str, *words: str, **settings: Any) -> Ended:
     """Run a container of the image to its end."""
     with container_of(client, image, *words, **settings) as made:
-        code = client.wait(made, timeout=60)["StatusCode"]
+        code = client.wait(made, timeout=300)["StatusCode"]
         output = client.logs(made, stdout=True, stderr=False).decode()
         return Ended(code, output, client.logs(made, stdout=False, stderr=True).decode())
 

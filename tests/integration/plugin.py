@@ -30,7 +30,7 @@ class Plugin:
         )
 
     def __call__(
-        self, *words: str, answer: str = "", timeout: float = 60
+        self, *words: str, answer: str = "", timeout: float = 120
     ) -> "subprocess.CompletedProcess[str]":
         """Call it and wait for its end."""
         with self.start("challenge", *words) as child:

@@ -47,7 +47,7 @@ class HeldDoor:
         lines = log.read_text().splitlines() if log.exists() else []
         return [line for line in lines if part in line]
 
-    def wait_for(self, part: str, count: int = 1, timeout: float = 30.0) -> None:
+    def wait_for(self, part: str, count: int = 1, timeout: float = 120.0) -> None:
         """Wait until as many different requests contain `part`; raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while len(set(self.requests(part))) < count:

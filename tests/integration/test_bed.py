@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,6 +24,7 @@ from hack.bed.processes import run
 from hack.bed.programs import find_kubectl
 from hack.bed.report import Report
 from hack.bed.running import RunningController
+from tests.integration.world import until
 
 StartController = Callable[..., RunningController]
 
@@ -141,7 +141,7 @@ def test_frozen_engine_hangs_and_goes_on_when_thawed(second: Bed) -> None:
         assert not second.engine().alive()
     finally:
         second.engine().thaw()
-    assert second.engine().alive()
+    until(second.engine().alive)
 
 
 def test_killed_engine_comes_back_with_what_it_had(second: Bed) -> None:
@@ -237,7 +237,7 @@ def test_programs_end_with_a_killed_owner_and_the_rest_can_be_removed() -> None:
         assert bed.state.orphaned
         dockerd = bed.engine().state.dockerd
         assert dockerd is not None
-        assert dockerd.wait(20), "dockerd should end with its owner"
+        assert dockerd.wait(90), "dockerd should end with its owner"
     finally:
         bed.down()
     assert not folder.exists()
@@ -255,8 +255,10 @@ def test_failure_half_way_takes_everything_down(monkeypatch: pytest.MonkeyPatch)
 
 def _ask_until_it_answers(endpoint: instances.Endpoint) -> dict[str, object]:
     """docker-proxy takes connections some milliseconds before the program listens."""
-    for _ in range(50):
+
+    def look() -> dict[str, object]:
         with suppress(BedError):
             return instances.ask(endpoint)
-        threading.Event().wait(0.1)
-    return instances.ask(endpoint)
+        return {}
+
+    return until(look)

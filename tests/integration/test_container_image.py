@@ -251,7 +251,7 @@ def test_it_is_an_agent(
         instances.delete("boxed")
     finally:
         print(client.logs(agent).decode())
-    client.stop(agent, timeout=20)
+    client.stop(agent, timeout=50)
     assert client.inspect_container(agent)["State"]["ExitCode"] == 0
     said = client.logs(agent).decode()
     assert "Traceback" not in said

@@ -12,6 +12,7 @@ from hack.bed.cache import REPOSITORY
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.processes import run
 from hack.bed.running import RunningController
+from tests.integration.commands import exit_code
 from tests.integration.runtime.outside import answering, machine
 from tests.integration.runtime.scene import firewall
 from tests.integration.world import World, container, instance, until
@@ -20,7 +21,7 @@ Start = Callable[..., RunningController]
 PUBLIC, METADATA, PORT = "8.8.8.8", "169.254.169.254", 7000
 # They flush the rules of the machine.
 pytestmark = pytest.mark.usefixtures("own_engine")
-QUICK = {"RESYNC_INTERVAL": "1", "BACKOFF_INITIAL": "0.2", "MANAGER_LEASE_DURATION": "2"}
+QUICK = {"RESYNC_INTERVAL": "1", "BACKOFF_INITIAL": "0.2"}
 
 
 @pytest.fixture
@@ -38,6 +39,8 @@ def world(
 
 def on_the_node(bed: Bed, *words: str) -> str:
     """Run a program in the engine's network namespace; what it printed."""
+    if words[0] in ("iptables", "ip6tables"):
+        words = (words[0], "--wait", *words[1:])  # legacy ones have one lock for the whole machine
     return run("nsenter", f"--net=/run/netns/{bed.node().engine.namespace}", *words).stdout
 
 
@@ -51,13 +54,9 @@ def jumps(world: World) -> list[str]:
 def reaches(world: World, name: str, *targets: str) -> list[bool]:
     """Whether a program inside the instance connects to each `host:port`."""
     (found,) = [c for c in world.containers() if c["Labels"][labels.INSTANCE_NAME] == name]
-    codes = []
     with world.docker() as client:
-        for target in targets:
-            made = client.exec_create(found["Id"], ["/echo", "check", target])
-            client.exec_start(made["Id"])
-            codes.append(client.exec_inspect(made["Id"])["ExitCode"] == 0)
-    return codes
+        codes = [exit_code(client, found["Id"], "/echo", "check", target) for target in targets]
+    return [code == 0 for code in codes]
 
 
 def test_rules_that_are_flushed_are_put_back(world: World, echo_image: str) -> None:
@@ -134,8 +133,10 @@ def test_without_dockers_chains_nothing_is_launched_and_it_is_told(
         world.apply(instance("pinned", container(echo_image), nodeName="node-1"))
         # Told by the agent, or by the manager if the node was known by then.
         until(lambda: world.condition("pinned"), lambda seen: "FirewallUnavailable" in str(seen))
-        said = world.node_condition("FirewallReady")["message"]
-        assert "There is no chain DOCKER-USER" in said
+        said = until(
+            lambda: world.node_condition("FirewallReady").get("message", ""),
+            lambda seen: "There is no chain DOCKER-USER" in seen,
+        )
         assert "hostNetwork" in said
         assert world.containers() == []
         assert world.ports_held() == 0
@@ -191,7 +192,9 @@ def test_egress_internet_is_the_public_net_and_nothing_else(
         )
         world.wait("Ready")
         targets = (f"{PUBLIC}:{PORT}", f"{METADATA}:{PORT}")
-        assert reaches(world, "online", *targets) == [True, False]
+        # The program gives up after a time of its own, which a busy machine may take to answer.
+        until(lambda: reaches(world, "online", targets[0]) == [True])
+        assert reaches(world, "online", targets[1]) == [False]
         assert reaches(world, "inside", *targets) == [False, False]
         answer = world.answers("pair")["nc"]
         assert answer["upstream"]["uid"] == answer["uid"]
@@ -219,7 +222,8 @@ def test_ports_are_bound_on_one_address_and_told_as_another_udp_too(
         uid = world.get("bound")["metadata"]["uid"]
         for port in status["ports"]:
             assert port["endpoint"] == f"{bound}:{port['hostPort']}"
-            assert uid in ask(port["protocol"], bound, port["hostPort"])
+            # What listens for datagrams is probed by nobody, and one that is lost is sent again.
+            until(lambda port=port: uid in ask(port["protocol"], bound, port["hostPort"]))  # type: ignore[misc]  # a default binds it
             assert ask(port["protocol"], node, port["hostPort"]) == ""
         world.delete()
         world.assert_nothing_left()

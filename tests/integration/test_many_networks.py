@@ -20,7 +20,7 @@ def test_forty_instances_of_two_containers_have_a_network_each_and_leave_none(
     pair = [container(echo_image, "front"), container(echo_image, "back", ports=[])]
     try:
         world.apply(*(instance(f"pair-{number}", *pair) for number in range(INSTANCES)))
-        world.wait("Ready", timeout=180)
+        world.wait("Ready", timeout=400)
         assert len(world.networks()) == INSTANCES
         networks = {each["HostConfig"]["NetworkMode"] for each in world.containers()}
         assert (len(networks), len(world.containers())) == (INSTANCES, 2 * INSTANCES)

@@ -60,7 +60,7 @@ def other_engine(bed: Bed, tmp_path: Path) -> Iterator[Engine]:
 
 def refused(second: RunningController) -> str:
     """What an agent has said that has ended by itself."""
-    assert second.wait(30), "it serves"
+    assert second.wait(90), "it serves"
     said = second.logs()
     assert "Traceback" not in said
     return said

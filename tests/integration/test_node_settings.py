@@ -14,8 +14,8 @@ from hack.bed.running import RunningController
 from tests.integration.world import World, container, instance, until
 
 NODE = "node-1"
-LEASE = 4
-"""Seconds after which a silent node counts as lost."""
+LEASE = 10
+"""Seconds after which a silent node counts as lost; more than a busy machine stalls."""
 ENV = {
     "CHALLENGE_PORTS": "10000-10019",
     "CHALLENGE_NODE_LEASE_DURATION": str(LEASE),
@@ -47,7 +47,6 @@ def tune(world: World, spec: dict[str, Any] | None) -> None:
     until(
         lambda: node(world),
         lambda seen: seen["status"]["observedGeneration"] == seen["metadata"]["generation"],
-        timeout=20,
     )
 
 
@@ -80,7 +79,7 @@ def test_the_range_of_ports_is_changed_while_instances_run(world: World, echo_im
     world.apply(instance("third", container(echo_image)))
     world.wait_reason("third", "PortsExhausted")
     world.delete("old-0")
-    until(lambda: node(world)["status"]["capacity"]["ports"], lambda n: n == 2 + 4, timeout=9)
+    until(lambda: node(world)["status"]["capacity"]["ports"], lambda n: n == 2 + 4)
     assert world.ports_held() == 2 + 4, "what was outside is nobody's any more"
     assert world.condition("third")["reason"] == "PortsExhausted"
 
@@ -115,7 +114,7 @@ def test_another_public_address_shows_on_what_runs(world: World, echo_image: str
     before = world.get("shown")["status"]
     ids = [c["Id"] for c in world.containers()]
     tune(world, {"publicAddress": "ctf.example.org"})
-    world.wait("jsonpath={.status.address}=ctf.example.org", "shown", timeout=15)
+    world.wait("jsonpath={.status.address}=ctf.example.org", "shown")
     after = world.get("shown")["status"]
     endpoints = [f"ctf.example.org:{port['hostPort']}" for port in before["ports"]]
     assert [port["endpoint"] for port in after["ports"]] == endpoints
@@ -123,14 +122,15 @@ def test_another_public_address_shows_on_what_runs(world: World, echo_image: str
     assert [c["Id"] for c in world.containers()] == ids
     assert node(world)["status"]["address"] == "ctf.example.org"
     tune(world, None)
-    world.wait(f"jsonpath={{.status.address}}={before['address']}", "shown", timeout=15)
+    world.wait(f"jsonpath={{.status.address}}={before['address']}", "shown")
     world.answers("shown")
 
 
 def test_no_more_instances_than_the_operator_wants(world: World, echo_image: str) -> None:
+    # Before the first: the manager, which learns of it by a watch, knows it once that is Ready.
+    tune(world, {"maxInstances": 1})
     world.apply(instance("first", container(echo_image)))
     world.wait("Ready", "first")
-    tune(world, {"maxInstances": 1})
     world.apply(instance("second", container(echo_image)))
     condition = world.wait_reason("second", "Unschedulable")
     assert condition["message"] == "0/1 nodes are available: 1 full"
@@ -149,15 +149,16 @@ def test_kubectl_tells_at_a_glance_what_a_node_is_up_to(world: World, echo_image
     world.apply(instance("pair", *pair))
     world.wait("Ready", "pair")
     tune(world, {"maxInstances": 1, "portRange": "20000-20001", "unschedulable": True})
-    until(lambda: node(world)["status"]["allocated"]["instances"], lambda n: n == 1, timeout=15)
-    header, row = world.kubectl("get", "chnode", NODE).stdout.splitlines()
+    # Two ports of its own outside of the range, and two free ones: none is short.
+    cells = [NODE, "True", "Cordoned", "1/1", "2/4", "0+0"]
+    header, _ = until(
+        lambda: world.kubectl("get", "chnode", NODE).stdout.splitlines(),
+        lambda shown: shown[1].split()[:6] == cells,
+    )
     assert header.split() == [
         *("NAME", "READY", "REASON", "INSTANCES", "PORTS", "LAUNCHES", "PRESSURE", "ADDRESS"),
         *("VERSION", "AGE"),
     ]
-    cells = row.split()
-    # Two ports of its own outside of the range, and two free ones: none is short.
-    assert cells[:6] == [NODE, "True", "Cordoned", "1/1", "2/4", "0+0"]
     wide = world.kubectl("get", "chnode", NODE, "-o", "wide").stdout
     assert "1.0/" in wide, "two containers of 512Mi each"
     status = node(world)["status"]
@@ -187,13 +188,14 @@ def test_a_range_that_is_none_is_refused_by_the_api_server(world: World, bad: st
 
 
 def test_many_launches_are_few_writes_of_the_nodes_status(world: World, echo_image: str) -> None:
-    before, began = node_writes(world), time.monotonic()
+    began = time.monotonic()
+    before = node_writes(world)
     world.apply(*(instance(f"i{n}", container(echo_image, ports=[])) for n in range(20)))
     world.wait("Ready")
     world.delete()
-    until(lambda: node(world)["status"]["allocated"]["instances"], lambda n: n == 0, timeout=20)
-    took = time.monotonic() - began
-    assert node_writes(world) - before <= took / 10 + 1
+    until(lambda: node(world)["status"]["allocated"]["instances"], lambda n: n == 0)
+    written = node_writes(world) - before
+    assert written <= (time.monotonic() - began) / 10 + 1
 
 
 def node_writes(world: World) -> int:
@@ -212,21 +214,21 @@ def test_an_engine_that_is_down_is_not_a_node_that_is_lost(world: World, bed: Be
     engine = bed.engine()
     engine.shut_down()
     try:
-        until(lambda: ready(world), lambda seen: seen == ("False", "DockerUnavailable"), timeout=30)
+        until(lambda: ready(world), lambda seen: seen == ("False", "DockerUnavailable"))
         seen = {renewed(world)}
         began = time.monotonic()
         while time.monotonic() - began < 2 * LEASE:
-            until(lambda: renewed(world), lambda now: now not in seen, timeout=LEASE)
+            until(lambda: renewed(world), lambda now: now not in seen)
             seen.add(renewed(world))
             assert ready(world) == ("False", "DockerUnavailable")
     finally:
         engine.start()
-    until(lambda: ready(world), lambda now: now == ("True", "Ready"), timeout=30)
+    until(lambda: ready(world), lambda now: now == ("True", "Ready"))
 
 
 def ready(world: World) -> tuple[str, str]:
     found = world.node_condition("Ready")
-    return found["status"], found["reason"]
+    return found.get("status", ""), found.get("reason", "")
 
 
 def renewed(world: World) -> str:
@@ -245,14 +247,13 @@ def test_a_node_deleted_while_its_agent_lives_comes_back_cordoned(
     until(
         lambda: world.kubectl("get", "chnode", NODE, "-o", "json", check=False).stdout,
         lambda out: bool(out) and json.loads(out)["metadata"]["uid"] != uid,
-        timeout=20,
     )
-    until(lambda: ready(world), lambda seen: seen == ("True", "Cordoned"), timeout=10)
+    until(lambda: ready(world), lambda seen: seen == ("True", "Cordoned"))
     assert node(world)["spec"]["unschedulable"] is True
     assert node(world)["metadata"]["labels"]["example.org/disk"] == "ssd"
     world.apply(instance("waits", container(echo_image)))
-    condition = world.wait_reason("waits", "Unschedulable")
-    assert "1 cordoned" in condition["message"]
+    world.wait_reason("waits", "Unschedulable")
+    until(lambda: world.condition("waits")["message"], lambda said: "1 cordoned" in said)
     assert [c["Id"] for c in world.containers()] == ids
     tune(world, None)
     world.wait("Ready", "waits")
@@ -269,12 +270,12 @@ def test_a_node_whose_disk_is_nearly_full_gets_nothing_new(world: World, echo_im
     world.controller.stop()
     full = ENV | {"CHALLENGE_DISK_RESERVE": "90"}
     world.controller = RunningController.start(world.bed, name, env=full)
-    until(lambda: world.node_condition("DiskPressure"), lambda c: c["status"] == "True", timeout=20)
+    until(lambda: world.node_condition("DiskPressure"), lambda c: c["status"] == "True")
+    until(lambda: ready(world), lambda seen: seen == ("True", "Ready"))
     world.apply(instance("waits", container(echo_image)))
     condition = world.wait_reason("waits", "Unschedulable")
     assert condition["message"] == "0/1 nodes are available: 1 under disk pressure"
     assert "Disk" in world.kubectl("get", "chnode", NODE).stdout.splitlines()[1].split()
-    assert ready(world) == ("True", "Ready")
     world.answers("stays")
     world.controller.stop()
     world.controller = RunningController.start(world.bed, name, env=ENV)
@@ -288,12 +289,12 @@ def test_a_ledger_that_cannot_be_used_stops_launches_until_it_can(
     file.rename(file.with_suffix(".away"))
     try:
         world.apply(instance("patient", container(echo_image), nodeName=NODE))
-        until(lambda: ready(world), lambda seen: seen == ("False", "LedgerUnavailable"), timeout=15)
+        until(lambda: ready(world), lambda seen: seen == ("False", "LedgerUnavailable"))
         message = world.node_condition("LedgerHealthy")["message"]
         assert str(file) in message
         assert "put it back" in message
     finally:
         file.with_suffix(".away").rename(file)
-    until(lambda: ready(world), lambda seen: seen == ("True", "Ready"), timeout=15)
+    until(lambda: ready(world), lambda seen: seen == ("True", "Ready"))
     world.wait("Ready", "patient")
     world.answers("patient")

@@ -15,7 +15,7 @@ from hack.bed.engine import docker_client
 from hack.bed.running import RunningController
 from tests.integration import kernel
 from tests.integration.runtime.support import shell_archive
-from tests.integration.world import Object, World, container, instance, until
+from tests.integration.world import Object, World, condition_of, container, instance, until
 
 IMAGE = "options-shell:test"
 MIB = 2**20
@@ -211,12 +211,12 @@ def test_who_writes_more_than_it_may_is_stopped_and_stays_so(world: World, echo_
         instance("thrifty", container(echo_image, resources=limits)),
     )
     world.wait("Ready", "thrifty")
-    condition = world.wait_reason("greedy", "StorageExceeded")
+    seen = world.caught_reason("greedy", "StorageExceeded")
+    condition, status = condition_of(seen), seen["status"]
     assert "Container hog has written 3.0 MiB" in condition["message"]
     assert "limits.ephemeral-storage allows 2.0 MiB" in condition["message"]
-    assert world.condition("greedy", "Stalled")["status"] == "True"
+    assert condition_of(seen, "Stalled")["status"] == "True"
 
-    status = world.get("greedy")["status"]
     assert {c["name"]: c["state"] for c in status["containers"]} == dict.fromkeys(
         ("hog", "echo"), "Terminated"
     )

@@ -21,7 +21,8 @@ from tests.integration.world import Object, World, instance, until
 Start = Callable[..., RunningController]
 Worlds = Callable[..., World]
 
-QUICK = {"BACKOFF_INITIAL": "0.2", "BACKOFF_MAXIMUM": "2", "MANAGER_LEASE_DURATION": "2"}
+QUICK = {"BACKOFF_INITIAL": "0.2", "BACKOFF_MAXIMUM": "2", "MANAGER_LEASE_DURATION": "8"}
+"""The Lease is waited for after a kill, and not lost because a busy machine stalls."""
 IMAGE = "volumes-shell:test"
 QUICK_END = {"terminationGracePeriodSeconds": 0}
 """For a shell as process 1, which does not end when it is asked to."""

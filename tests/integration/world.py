@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
@@ -18,6 +18,7 @@ from controller.ledger import Instance, LedgerReader
 from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.engine import docker_client
+from hack.bed.errors import BedError
 from hack.bed.instances import Endpoint, ask, endpoints
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
@@ -33,7 +34,12 @@ PORTS = [
     {"name": "http", "containerPort": 8080, "appProtocol": "http"},
     {"name": "nc", "containerPort": 9000},
 ]
-TIMEOUT = 90.0
+TIMEOUT = 180.0
+"""Seconds to wait for what comes: many, since a machine that is busy with more fails no test."""
+
+
+READY_REASON = '{.status.conditions[?(@.type=="Ready")].reason}'
+"""The JSONPath of why an instance is Ready, or is not."""
 
 
 def container(image: str, name: str = "echo", **fields: Any) -> Object:
@@ -80,29 +86,41 @@ class Instances:
 
     def condition(self, name: str, kind: str = "Ready") -> Object:
         """A condition of an instance; empty when it has none of that type."""
-        conditions = self.get(name)["status"].get("conditions", [])
-        return next((c for c in conditions if c["type"] == kind), {})
+        return condition_of(self.get(name), kind)
 
     def wait(self, what: str, *names: str, timeout: float = TIMEOUT) -> None:
         """``kubectl wait`` for a condition (or ``jsonpath=…``) of instances, or of all of them."""
         wanted = what if what.startswith(("jsonpath", "delete")) else f"condition={what}"
-        self.kubectl(
-            "wait", "chinst", *(names or ["--all"]), f"--for={wanted}", "-n", self.namespace,
-            f"--timeout={timeout:.0f}s", timeout=timeout + 30,
-        )  # fmt: skip
+        self._wait(wanted, *(names or ["--all"]), timeout=timeout)
+
+    def caught(self, name: str, path: str, value: str, timeout: float = TIMEOUT) -> Object:
+        """Wait until a JSONPath has a value in an instance; returns it as it was at that moment.
+
+        Read again, it may have gone on already.
+        """
+        out = self._wait(f"jsonpath={path}={value}", name, "-o", "json", timeout=timeout)
+        found: Object = json.loads(out)
+        return found
+
+    def caught_reason(self, name: str, reason: str, timeout: float = TIMEOUT) -> Object:
+        """Wait until the instance is not Ready for that reason; returns it as it was then."""
+        return self.caught(name, READY_REASON, reason, timeout)
 
     def wait_reason(self, name: str, reason: str, timeout: float = TIMEOUT) -> Object:
-        """Wait until the instance is not Ready for that reason; returns the condition."""
-        path = '{.status.conditions[?(@.type=="Ready")].reason}'
-        self.wait(f"jsonpath={path}={reason}", name, timeout=timeout)
-        return self.condition(name)
+        """The same; returns the condition alone."""
+        return condition_of(self.caught_reason(name, reason, timeout))
+
+    def _wait(self, wanted: str, *words: str, timeout: float) -> str:
+        where = ("-n", self.namespace, f"--timeout={timeout:.0f}s")
+        done = self.kubectl(
+            "wait", "chinst", *words, f"--for={wanted}", *where, timeout=timeout + 30
+        )
+        return done.stdout
 
     def delete(self, *names: str) -> None:
         """Delete instances, or all of the namespace, and wait until they are gone."""
-        self.kubectl(
-            "delete", "chinst", *(names or ["--all"]), "-n", self.namespace, "--timeout=90s",
-            timeout=120,
-        )  # fmt: skip
+        where = ("-n", self.namespace, f"--timeout={TIMEOUT:.0f}s")
+        self.kubectl("delete", "chinst", *(names or ["--all"]), *where, timeout=TIMEOUT + 30)
 
     def endpoints(self) -> list[Endpoint]:
         """Every published port of the namespace."""
@@ -111,6 +129,16 @@ class Instances:
     def answers(self, name: str) -> dict[str, Object]:
         """What each port of an instance answers, by the port's name; checks whose it is."""
         return {e.name: ask(e) for e in self.endpoints() if e.instance == name}
+
+    def answers_again(self, name: str) -> dict[str, Object]:
+        """The same once a container that was started anew does: Ready may be of the one before."""
+
+        def look() -> dict[str, Object]:
+            with suppress(BedError):
+                return self.answers(name)
+            return {}
+
+        return until(look)
 
     def versions(self) -> dict[str, str]:
         """The resourceVersion of every instance: what was written since shows in it."""
@@ -197,8 +225,7 @@ class World(Instances):
         out = self.kubectl(
             "get", "chnode", self.bed.node(self.number).name, "-o", "json", check=False
         ).stdout
-        status = json.loads(out).get("status", {}) if out else {}
-        return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
+        return condition_of(json.loads(out) if out else {}, kind)
 
     @contextmanager
     def listening_on_the_node(self, *ports: int) -> Iterator[None]:
@@ -252,6 +279,12 @@ class World(Instances):
 
     def _ledger(self) -> LedgerReader:
         return LedgerReader.open_read_only(self.state_dir / "ledger.db")
+
+
+def condition_of(found: Object, kind: str = "Ready") -> Object:
+    """A condition of an object; empty when it has none of that type."""
+    conditions = found.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == kind), {})
 
 
 def until(look: Callable[[], T], done: Callable[[T], bool] = bool, timeout: float = TIMEOUT) -> T:

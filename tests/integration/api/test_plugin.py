@@ -18,6 +18,7 @@ from hack.bed.controlplane import ControlPlane, free_port
 from hack.bed.kubeconfig import Kubectl
 from tests.integration.api.conftest import Client
 from tests.integration.plugin import Plugin
+from tests.integration.world import until
 
 GROUP = "/apis/challenge-controller.io/v1alpha1"
 SYSTEM = "challenge-system"
@@ -144,6 +145,15 @@ def token_of(
         kubectl("apply", "-f", "-", input=json.dumps(role))
         account = f"--serviceaccount={shared_namespace}:{name}"
         kubectl("create", "clusterrolebinding", subject, f"--clusterrole={subject}", account)
+        for rule in rules:
+            what = f"{rule['resources'][0]}.{rule['apiGroups'][0]}".rstrip(".")
+            asked = (
+                rule["verbs"][0],
+                what,
+                f"--as=system:serviceaccount:{shared_namespace}:{name}",
+            )
+            # Authorizers learn of a role by a watch of their own.
+            until(lambda asked=asked: kubectl("auth", "can-i", *asked, check=False).returncode == 0)  # type: ignore[misc]  # a default binds it
         token = kubectl("create", "token", name, "-n", shared_namespace).stdout.strip()
         config = yaml.safe_load(control_plane.admin_kubeconfig.read_text())
         config["users"][0]["user"] = {"token": token}
@@ -182,14 +192,14 @@ def test_drain_to_its_end(plugin: Plugin, objects: Objects, shared_namespace: st
     managed = objects.instance("echo-1", "plugin-1", pool=True)
     objects.instance("alice", "plugin-1")
 
-    with plugin.start("challenge", "drain", "plugin-1", "--timeout", "50s") as child:
+    with plugin.start("challenge", "drain", "plugin-1", "--timeout", "5m") as child:
         assert child.stdout is not None
         for line in child.stdout:
             if line == "plugin-1: 0 of 1 have left, 1 stays\n":
                 break
         assert objects.get(path)["spec"] == {"unschedulable": True, "drain": "Managed"}
         objects.delete(managed)
-        output, errors = child.communicate(timeout=60)
+        output, errors = child.communicate(timeout=120)
 
     assert (child.returncode, errors) == (0, "")
     assert f"{shared_namespace}/echo-1 has left plugin-1\n" in output
@@ -287,5 +297,5 @@ def test_a_kind_that_nobody_serves(control_plane: ControlPlane) -> None:
 def test_completion_by_kubectl(plugin: Plugin, objects: Objects) -> None:
     objects.node("plugin-1")
     with plugin.start("__complete", "challenge", "drain", "plug") as child:
-        output, _ = child.communicate(timeout=60)
+        output, _ = child.communicate(timeout=120)
     assert output.splitlines() == ["plugin-1", ":4"]

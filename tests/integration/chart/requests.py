@@ -54,7 +54,8 @@ def granted(found: Rendered, account: str) -> Iterator[Right]:
 def asked(log: Path, account: str) -> list[Request]:
     """What a service account of this name has asked for, discovery aside."""
     found = []
-    for line in log.read_text().splitlines():
+    # The last line may not be whole yet: the API server goes on.
+    for line in log.read_text().rpartition("\n")[0].splitlines():
         event = json.loads(line)
         if not event["user"]["username"].endswith(f":{account}") or "objectRef" not in event:
             continue

@@ -77,10 +77,10 @@ def account(releases: None, kubectl: Kubectl, administrator: User) -> Account:
 
 def test_an_agent_writes_of_the_node_of_its_installation(account: Account) -> None:
     one, two = account("one", "agent", node="a"), account("two", "agent", node="a")
-    until(lambda: "another node; expected a," in one.create(NODES, chnode("b")), timeout=30)
+    until(lambda: "another node; expected a," in one.create(NODES, chnode("b")))
     assert one.create(NODES, chnode("a")) == ""
     assert "a.exam is another node; expected a, the node" in one.create(NODES, chnode("a.exam"))
-    until(lambda: "expected a.exam" in two.create(NODES, chnode("a")), timeout=30)
+    until(lambda: "expected a.exam" in two.create(NODES, chnode("a")))
     assert two.create(NODES, chnode("a.exam")) == ""
 
 
@@ -110,7 +110,7 @@ def test_a_creator_is_checked_wherever_a_release_serves(
 
 def wait_for_answer(user: User, place: str, body: Object, words: str) -> None:
     """Rights and policies are in force some moments after they were written."""
-    until(lambda: user.create(place, body), lambda said: words in said if words else not said, 30)
+    until(lambda: user.create(place, body), lambda said: words in said if words else not said)
 
 
 def path(namespace: str) -> str:

@@ -137,8 +137,7 @@ def references(served: Instances, image: str) -> None:
     taking = instance("taking", one, ttl="5s")
     taking["spec"]["template"]["imagePullSecrets"] = [{"name": "pull"}]
     served.apply(taking)
-    served.wait("Ready", "taking")
-    served.wait("delete", "taking")
+    served.wait("delete", "taking")  # its time begins when it is Ready
 
 
 def challenge_and_pool(served: Instances, image: str) -> None:
@@ -154,13 +153,13 @@ def challenge_and_pool(served: Instances, image: str) -> None:
         "spec": {"challengeRef": {"name": "kept"}, "replicas": 2, "seeds": ["1"]},
     }
     served.apply(challenge, pool)
-    words = ("-n", served.namespace, "--timeout=60s")
+    words = ("-n", served.namespace, "--timeout=100s")
     served.kubectl("wait", "chpool/kept", "--for=condition=Ready", *words)
     served.kubectl("wait", "chal/kept", "--for=jsonpath={.status.prePulled}=2/2 nodes", *words)
     patch = ("--type=merge", "-p", '{"spec":{"replicas":1}}')
     served.kubectl("patch", "chpool", "kept", "-n", served.namespace, *patch)
     served.wait("Ready", "early")
-    until(lambda: len(served.versions()) == 2, timeout=60)
+    until(lambda: len(served.versions()) == 2)
 
 
 def placed_by_hand(served: Instances, bed: Bed) -> None:
@@ -184,7 +183,7 @@ def lost_node(served: Instances, bed: Bed, image: str) -> None:
     served.kubectl("patch", "chnode", "node-1", "--type=merge", "-p", cordoned(False))
     process = bed.state.controllers["agent-2"]
     process.kill()
-    served.kubectl("wait", "chnode/node-2", "--for=condition=Ready=Unknown", "--timeout=60s")
+    served.kubectl("wait", "chnode/node-2", "--for=condition=Ready=Unknown", "--timeout=100s")
     served.wait("jsonpath={.status.nodeName}=node-1", "moving")
     served.wait("Ready", "moving")
     served.kubectl("delete", "chinst", "pinned", "-n", served.namespace, "--wait=false")

@@ -10,7 +10,7 @@ from hack.bed.report import Report
 from hack.bed.running import RunningController
 from tests.integration.gitops.states import Object
 
-SETTINGS = {"BACKOFF_INITIAL": "0.2", "BACKOFF_MAXIMUM": "2", "MANAGER_LEASE_DURATION": "2"}
+SETTINGS = {"BACKOFF_INITIAL": "0.2", "BACKOFF_MAXIMUM": "2"}
 
 
 @pytest.fixture(scope="module")

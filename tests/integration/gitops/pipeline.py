@@ -69,8 +69,10 @@ class Pipeline:
     def drift(self) -> str:
         """What differs from the newest commit, as a person would be shown it; empty: nothing.
 
-        Something must have been applied before. ApplySet labels what it applies, and takes no
-        manifest that has the label, so it is put in here alone.
+        kubectl reads twice, and shows a status that was written in between as well: what it shows
+        is looked at again, for what differs stays. Something must have been applied before.
+        ApplySet labels what it applies, and takes no manifest that has the label, so it is put in
+        here alone.
         """
         labels = {PART_OF: self._id()}
         rendered = [
@@ -79,6 +81,8 @@ class Pipeline:
         ]
         text = yaml.safe_dump_all(rendered)
         done = self.kubectl("diff", *self._flags(), input=text, check=False)
+        if done.returncode == 1:
+            done = self.kubectl("diff", *self._flags(), input=text, check=False)
         assert done.returncode in (0, 1), done.stderr
         return done.stdout
 
@@ -88,7 +92,7 @@ class Pipeline:
         text = yaml.safe_dump_all(self.repository.newest())
         self.kubectl("apply", *flags, input=text, env={"KUBECTL_APPLYSET": "true"})
 
-    def wait(self, timeout: float = 60.0) -> list[Verdict]:
+    def wait(self, timeout: float = 180.0) -> list[Verdict]:
         """Wait until all is Current, by kstatus; raises TimeoutError, or AssertionError for Failed.
 
         What is still Terminating, pruned or not, is waited for as well.

@@ -50,10 +50,13 @@ def test_deleted_it_is_made_anew_by_the_next_round(
     """Why Retain is what to use from Git: a tool takes what is not there for something to make."""
     git = Repository(tmp_path / "site")
     pipeline = Pipeline(git, world.kubectl, world.namespace)
-    git.commit("An event", {"event": manifest(echo_image, onExpiry="Delete")})
+    git.commit("An event", {"event": manifest(echo_image, "1h", onExpiry="Delete")})
     pipeline.sync()
     world.wait("Ready", "event")
     first = world.get("event")["metadata"]["uid"]
+    # Long enough for the next one to be seen while it is there.
+    git.commit("A short one", {"event": manifest(echo_image, "10s", onExpiry="Delete")})
+    pipeline.sync()
     until(world.versions, lambda found: "event" not in found)
     assert f"+apiVersion: {GROUP}" in pipeline.drift()
     pipeline.sync()

@@ -10,7 +10,7 @@ from hack.bed.bed import Bed
 from hack.bed.cluster import definition_names
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.temporary import temporary_bed
-from tests.integration.world import container, instance
+from tests.integration.world import container, instance, until
 
 APPLY = ("apply", "--server-side", "-k", kustomize.FOLDER)
 
@@ -49,10 +49,11 @@ def test_it_is_applied_used_applied_again_and_deleted(kubectl: Kubectl) -> None:
     assert len(applied) == len(built)
 
     names = [f"crd/{name}" for name in definition_names()]
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    kubectl("wait", "--for=condition=Established", "--timeout=100s", *names)
     where = ("create", "--dry-run=server", "-n", kustomize.NAMESPACE, "-f", "-")
     good, bad = instance("one", container("web:1")), instance("one", container("web:1"), ttl="soon")
-    kubectl(*where, input=yaml.safe_dump(good))
+    # They are told to kubectl, and served, some moments after they were established.
+    until(lambda: kubectl(*where, input=yaml.safe_dump(good), check=False).returncode == 0)
     refused = kubectl(*where, input=yaml.safe_dump(bad), check=False).stderr
     assert "ttl" in refused
 

@@ -42,7 +42,7 @@ from tests.unit.cluster.fake_cluster import FakeCluster
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 HELD_BACK = 0.2
 """Seconds after which a call that is held back counts as not answered."""
 
@@ -224,7 +224,7 @@ class Node:
         def told(client: docker.APIClient) -> list[Any]:
             wanted = {"type": ["container"], "event": ["die"], "container": [name]}
             now = int(time.time()) + 1
-            return list(client.events(since=now - 60, until=now, filters=wanted, decode=True))
+            return list(client.events(since=now - 600, until=now, filters=wanted, decode=True))
 
         found = await self.services.engine.call(told, effect=False, timeout=PATIENCE)
         return [event["Actor"]["Attributes"]["exitCode"] for event in found]

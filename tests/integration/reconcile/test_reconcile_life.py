@@ -78,8 +78,10 @@ async def test_containers_have_their_grace_on_every_way_out(
     here: Node, image: str, how: str
 ) -> None:
     """The script ends itself within it: killed, it could not have said so."""
-    script = "trap 'exit 7' TERM; while :; do sleep 0.1; done"
-    shape = shell(image, script) | {"terminationGracePeriodSeconds": 20}
+    script = "trap 'exit 7' TERM; touch /tmp/set; while :; do sleep 0.1; done"
+    ready = {"exec": {"command": ["bash", "-c", "[ -e /tmp/set ]"]}, "timeoutSeconds": 10}
+    shape = shell(image, script, readinessProbe=ready | {"periodSeconds": 1})
+    shape |= {"terminationGracePeriodSeconds": 60}
     key = here.apply(shape)
     await here.up(key)
     body = here.read(key)

@@ -13,9 +13,10 @@ from controller.runtime import labels
 from controller.runtime.errors import OutcomeUnknown
 from hack.bed.bed import Bed
 from hack.bed.engine import Engine as BedEngine
-from tests.integration.reconcile.node import Node, node, template
+from tests.integration.reconcile.node import PATIENCE, Node, node, template
 
 HASTE = 1.0
+"""Seconds for an answer while the engine hangs: until then, and after, it may be slow."""
 
 
 @pytest.fixture
@@ -28,11 +29,23 @@ def dockerd(bed: Bed) -> Iterator[BedEngine]:
 
 @pytest.fixture
 async def hasty(bed: Bed, dockerd: BedEngine, ledger: Ledger) -> AsyncIterator[Node]:
-    """A node that waits a second for an answer."""
-    made = node(bed.docker_host, ledger, docker_timeout=HASTE)
+    """A node that waits a second for an answer once its engine hangs; see `thaw`."""
+    made = node(bed.docker_host, ledger)
     yield made
-    dockerd.thaw()
+    thaw(made, dockerd)
     await made.clear()
+
+
+def freeze(hasty: Node, dockerd: BedEngine) -> None:
+    """Have the engine hang."""
+    dockerd.freeze()
+    hasty.engine.timeout = HASTE
+
+
+def thaw(hasty: Node, dockerd: BedEngine) -> None:
+    """Have it go on, and the node wait for its answers."""
+    hasty.engine.timeout = PATIENCE
+    dockerd.thaw()
 
 
 @pytest.fixture
@@ -48,7 +61,7 @@ async def frozen_in_create(hasty: Node, dockerd: BedEngine, image: str) -> Key:
     await hasty.up(hasty.apply(template(image, "web"), name="first"))  # has all that is shared
     key = hasty.apply(template(image, "web"))
     name = labels.container_name(key.uid, "web")
-    hasty.engine.before = lambda called: dockerd.freeze() if called == name else None
+    hasty.engine.before = lambda called: freeze(hasty, dockerd) if called == name else None
     await hasty.look(key)
     hasty.engine.before = None
     return key
@@ -67,7 +80,7 @@ async def test_a_create_that_was_not_answered_keeps_its_port_and_comes_up_in_the
             await teardown.free(hasty.services, key.uid)
         await hasty.look(key)
     hasty.woken.clear()
-    dockerd.thaw()
+    thaw(hasty, dockerd)
     await hasty.woken.wait()
     assert hasty.engine.unanswered == 0
     assert [state.state for state in await hasty.containers(key)] == ["created"]
@@ -83,7 +96,7 @@ async def test_one_that_is_deleted_meanwhile_leaves_nothing_and_gives_nothing_ba
     hasty.mark_deleted(key)
     await hasty.look(key)
     assert (hasty.held(), key.uid in hasty.forgotten) == (2, False)
-    dockerd.thaw()
+    thaw(hasty, dockerd)
     await hasty.until(key, lambda _: key.uid in hasty.forgotten)
     assert (await hasty.containers(key), hasty.held()) == ([], 1)
 
@@ -129,7 +142,7 @@ async def test_an_engine_that_hangs_at_too_many_names_is_given_nothing_more(
 async def test_a_launch_gives_its_slot_on_when_its_time_is_over(
     bed: Bed, ledger: Ledger, image: str, answer: threading.Event
 ) -> None:
-    here = node(bed.docker_host, ledger, launch_timeout=1.0)
+    here = node(bed.docker_host, ledger, launch_timeout=8.0)
     here.services.gate.resize(1)
     await here.up(here.apply(template(image, "web"), name="first"))  # has all that is shared
     key = here.apply(template(image, "web"))

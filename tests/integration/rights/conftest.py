@@ -84,7 +84,7 @@ def account(kubectl: Kubectl, administrator: User, team: str) -> Iterator[Accoun
             "spec": {"resourceAttributes": _attributes(team, *next(iter(rights.items())))},
         }
         # Authorizers learn of a role by a watch of their own.
-        until(lambda: _allowed(user, review), timeout=10)
+        until(lambda: _allowed(user, review))
         return user
 
     yield account

@@ -37,9 +37,9 @@ def mine(
 ) -> User:
     """The agent of node-a."""
     user = agent("node-a")
-    until(lambda: user.merge(path("mine"), {}) == "", timeout=10)
+    until(lambda: user.merge(path("mine"), {}) == "")
     # The policy is in force some moments after it was written.
-    until(lambda: "an agent must not" in user.delete(path("mine")), timeout=30)
+    until(lambda: "an agent must not" in user.delete(path("mine")))
     return user
 
 

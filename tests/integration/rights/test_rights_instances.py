@@ -26,7 +26,7 @@ def portal(account: Account, path: ObjectPath) -> User:
     """A portal: it creates instances, and no more."""
     user = account("portal", {"challengeinstances": ["create"]})
     # The policy is in force some moments after it was written.
-    until(lambda: TEMPLATE in user.create(path(), inline("x")), timeout=30)
+    until(lambda: TEMPLATE in user.create(path(), inline("x")))
     return user
 
 
@@ -101,7 +101,7 @@ def test_rights_of_another_namespace_do_not_count(
     everything = inline("a", nodeName="node-a", flagSecretRef=secret("flag"))
     everything["metadata"]["labels"] = {LABEL: "p"}
     there = path().replace(f"/{team}/", f"/{other}/")
-    until(lambda: user.create(there, everything) == "", timeout=10)
+    until(lambda: user.create(there, everything) == "")
     assert TEMPLATE in user.create(path(), inline("a"))
     assert NODE in user.create(path(), of_challenge("a", nodeName="n"))
     assert FLAG in user.create(path(), of_challenge("a", flagSecretRef=secret("flag")))

@@ -22,7 +22,7 @@ def bare(objects: None, agent: Callable[[str], User], path: Callable[..., str]) 
     """The agent of node-a, with no more than its role."""
     user = agent("node-a")
     # What another module has bound to it is gone some moments after.
-    until(lambda: "cannot delete resource" in user.delete(path("mine")), timeout=10)
+    until(lambda: "cannot delete resource" in user.delete(path("mine")))
     return user
 
 

@@ -12,6 +12,7 @@ from controller.runtime.engine import Engine
 from controller.runtime.errors import Conflict, EngineError, ImageNotFound, NotFound, PortTaken
 from controller.runtime.labels import Owner
 from tests.integration.runtime.support import NODE, ForeignListener, Inside, new_owner
+from tests.integration.world import until
 
 
 def _port(number: int) -> tuple[PortBinding, ...]:
@@ -125,9 +126,10 @@ async def test_removals_at_once_all_end_with_the_container_gone(
 async def test_a_graceful_removal_lets_the_process_end_also_when_it_is_paused(
     engine: Engine, owner: Owner, network: str, shell: ContainerPlan, api: docker.APIClient
 ) -> None:
-    script = "trap 'echo bye; exit 3' TERM; while :; do sleep 0.1; done"
+    script = "trap 'echo bye; exit 3' TERM; echo set; while :; do sleep 0.1; done"
     plan = replace(shell, args=("bash", "-c", script))
     made = await containers.launch(engine, owner, plan, network)
+    await asyncio.to_thread(until, lambda: b"set" in api.logs(made))
     await containers.pause(engine, made)
     await containers.pause(engine, made)
     assert (await containers.inspect(engine, made)).state == "paused"
@@ -135,7 +137,7 @@ async def test_a_graceful_removal_lets_the_process_end_also_when_it_is_paused(
     watch = asyncio.create_task(
         engine.call(lambda client: seen.append(client.wait(made)["StatusCode"]), effect=False)
     )
-    await containers.remove(engine, made, stop_timeout=20)
+    await containers.remove(engine, made, stop_timeout=60)
     await watch
     assert seen == [3]
 
@@ -243,5 +245,5 @@ async def test_containers_of_one_network_find_each_other_by_name(
     await containers.launch(engine, owner, replace(echo, name="db"), network, aliases=["db"])
     await containers.launch(engine, owner, shell, network, aliases=["shell"])
     name = labels.container_name(owner.uid, "shell")
-    script = "for i in {1..50}; do exec 3<>/dev/tcp/db/9000 && break; sleep 0.1; done; cat <&3"
+    script = "for i in {1..600}; do exec 3<>/dev/tcp/db/9000 && break; sleep 0.1; done; cat <&3"
     assert '"' in inside(name, script)

@@ -19,6 +19,9 @@ from hack.bed.engine import Engine as BedEngine
 
 T = TypeVar("T")
 
+PATIENCE = 60.0
+"""Seconds for an engine that is there, on a machine that is busy with more."""
+
 
 @pytest.fixture
 def frozen(bed_engine: BedEngine) -> Iterator[BedEngine]:
@@ -98,7 +101,7 @@ async def test_a_create_that_hangs_is_pending_until_the_engine_answers(
     shell: ContainerPlan,
 ) -> None:
     hasty = Engine(bed_engine.url, timeout=0.5)
-    await hasty.ping()
+    await hasty.wait(attempts=100, interval=0.1)
     name = labels.container_name(owner.uid, "shell")
     frozen.freeze()
     with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.5 s"):
@@ -109,9 +112,10 @@ async def test_a_create_that_hangs_is_pending_until_the_engine_answers(
     with pytest.raises(OutcomeUnknown, match="not answered yet"):
         await containers.remove(hasty, name, stop_timeout=0)
     frozen.thaw()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await hasty.settled(name)
     assert (await containers.inspect(engine, name)).state == "created"
+    hasty.timeout = PATIENCE
     await containers.remove(hasty, name, stop_timeout=0)
     await hasty.close()
 
@@ -149,7 +153,7 @@ async def test_a_full_queue_of_unanswered_calls_does_not_keep_reads_waiting(
     bed_engine: BedEngine, frozen: BedEngine
 ) -> None:
     engine = Engine(bed_engine.url, timeout=0.3, workers=2)
-    await asyncio.gather(*(engine.ping() for _ in range(2)))
+    await asyncio.gather(*(engine.wait(attempts=100, interval=0.1) for _ in range(2)))
     frozen.freeze()
     calls = [
         engine.call(lambda client: client.pause("none"), effect=True, name=f"n{number}")
@@ -160,8 +164,9 @@ async def test_a_full_queue_of_unanswered_calls_does_not_keep_reads_waiting(
     with pytest.raises(EngineUnavailable, match="not answered yet"):
         await engine.call(lambda client: client.pause("none"), effect=True, name="n9")
     frozen.thaw()
+    engine.timeout = PATIENCE
     await engine.wait(attempts=50, interval=0.1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         for number in range(4):
             await engine.settled(f"n{number}")
     with pytest.raises(NotFound):
@@ -170,7 +175,7 @@ async def test_a_full_queue_of_unanswered_calls_does_not_keep_reads_waiting(
 
 
 async def _next(events: AsyncIterator[Event], action: str) -> Event:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         async for event in events:
             if event.action == action:
                 return event
@@ -203,7 +208,7 @@ async def test_events_of_our_containers_and_networks_only(
         await stream.aclose()
     for thread in threading.enumerate():
         if thread.name == "docker-events":
-            await asyncio.to_thread(thread.join, 10)
+            await asyncio.to_thread(thread.join, PATIENCE)
             assert not thread.is_alive()
 
 
@@ -215,7 +220,7 @@ async def test_a_cut_event_stream_ends_as_unavailable(
     bed_engine.kill()
     try:
         with pytest.raises(EngineUnavailable):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await anext(events)
     finally:
         bed_engine.start()

@@ -41,7 +41,7 @@ async def test_an_unreachable_registry_fails_with_its_words_and_wakes_everyone(
     woken = [asyncio.Event(), asyncio.Event()]
     for event in woken:
         assert isinstance(await images.ensure(UNREACHABLE, "IfNotPresent", event.set), Pulling)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         for event in woken:
             await event.wait()
     failed = await images.ensure(UNREACHABLE, "IfNotPresent", woken[0].set)

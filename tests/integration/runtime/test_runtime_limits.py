@@ -1,5 +1,6 @@
 """Limits that hold for several containers, or that files count for: cgroups, storage, logs."""
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,9 @@ from controller.runtime.containers import ContainerPlan
 from controller.runtime.engine import Engine
 from controller.runtime.errors import QuotaUnsupported
 from controller.runtime.labels import Owner
+from tests.integration.commands import exit_code
 from tests.integration.runtime.support import NODE, Inside
+from tests.integration.world import until
 
 MIB = 2**20
 
@@ -50,11 +53,10 @@ async def test_a_cap_on_the_parent_holds_for_all_containers_below_it(
     names = [labels.container_name(owner.uid, plan.name) for plan in plans]
 
     def another_program(name: str) -> bool:
-        made = api.exec_create(name, ["/echo", "check", "127.0.0.1:8080"])
-        api.exec_start(made["Id"])
-        return bool(api.exec_inspect(made["Id"])["ExitCode"] == 0)
+        return exit_code(api, name, "/echo", "check", "127.0.0.1:8080") == 0
 
-    assert [another_program(name) for name in names] == [True, True]
+    for name in names:
+        await asyncio.to_thread(until, partial(another_program, name))  # once it listens
     folder = cgroup_folder(parent, "pids.max")
     (folder / "pids.max").write_text("2")  # what all containers together may have
     assert [another_program(name) for name in names] == [False, False]

@@ -198,5 +198,5 @@ async def test_the_same_attempt_succeeds_on_a_network_of_their_own(
     await containers.launch(engine, owner, echo, network)
     await containers.launch(engine, owner, shell, network)
     where = await containers.inspect(engine, labels.container_name(owner.uid, "echo"))
-    attempt = CONNECT.format(10, where.addresses[network])
+    attempt = CONNECT.format(60, where.addresses[network])
     assert "connected" in inside(labels.container_name(owner.uid, "shell"), attempt)

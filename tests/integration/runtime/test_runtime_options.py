@@ -1,5 +1,6 @@
 """Every option of a plan, seen in force from inside the container or in the kernel's files."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from controller.runtime.containers import ContainerPlan, Mount, PortBinding, Uli
 from controller.runtime.engine import Engine
 from controller.runtime.labels import Owner
 from tests.integration.runtime.support import Inside
+from tests.integration.world import until
 
 MEMORY = 64 * 1024 * 1024
 NO_CHMOD = (
@@ -74,11 +76,16 @@ async def test_memory_pids_and_cpu_are_limited_in_the_kernel(
 
 
 async def test_no_more_processes_than_pids_can_be_made(
-    launch: Launch, shell: ContainerPlan, inside: Inside
+    launch: Launch, shell: ContainerPlan, api: docker.APIClient
 ) -> None:
     name = await launch(replace(shell, pids=8))
-    said = inside(name, "for i in {1..12}; do sleep 0.5 & done")
-    assert "Resource temporarily unavailable" in said
+    cgroups = _cgroups(api.inspect_container(name)["State"]["Pid"])
+    folder = cgroups.get("pids", cgroups.get("", Path()))
+    assert (folder / "pids.events").read_text() == "max 0\n"
+    made = api.exec_create(name, ["bash", "-c", "for i in {1..12}; do sleep 600 & done"])
+    api.exec_start(made["Id"], detach=True)
+    await asyncio.to_thread(until, lambda: (folder / "pids.events").read_text() != "max 0\n")
+    assert int((folder / "pids.current").read_text()) <= 8
 
 
 async def test_the_cgroup_is_below_the_parent_asked_for(

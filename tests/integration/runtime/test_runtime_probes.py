@@ -50,9 +50,9 @@ async def test_tcp_and_http_at_the_containers_own_address(
     address = (await containers.inspect(engine, made)).addresses[network]
     namespace = bed.engine().state.namespace
     enter = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         said = ""
-        while not said.startswith("True"):  # until the service listens
+        while not said.startswith("True \nTrue \n"):  # until the services listen
             said = await asyncio.to_thread(_probe_from, enter, address)
     assert said.splitlines() == [
         "True ",
@@ -102,7 +102,7 @@ async def test_a_command_that_hangs_fails_in_time_and_does_not_pile_up(
     assert late.message.endswith("not ended within 0.3 s")
     for thread in threading.enumerate():  # the connection was cut, nobody waits on it
         if thread.name == "docker-call":
-            await asyncio.to_thread(thread.join, 5)
+            await asyncio.to_thread(thread.join, 30)
             assert not thread.is_alive()
     again = await _exec(probes, container, "exit 0")
     assert again.message.endswith("an earlier one has not ended yet")
@@ -121,10 +121,11 @@ async def test_a_container_that_is_gone_fails_in_the_engines_words(engine: Engin
 async def test_an_engine_that_hangs_under_a_command_is_no_failure_of_the_service(
     bed_engine: BedEngine, container: str, api: docker.APIClient
 ) -> None:
-    hasty = Engine(bed_engine.url, timeout=0.5)
-    probe = asyncio.create_task(_exec(Probes(hasty), container, "sleep 33", timeout=2.0))
-    while "sleep 33" not in str(await asyncio.to_thread(api.top, container)):
-        continue
+    hasty = Engine(bed_engine.url, timeout=30.0)
+    probe = asyncio.create_task(_exec(Probes(hasty), container, "sleep 333", timeout=8.0))
+    while "sleep 333" not in str(await asyncio.to_thread(api.top, container)):
+        assert not probe.done(), await probe
+    hasty.timeout = 0.5
     bed_engine.freeze()
     try:
         with pytest.raises(EngineUnavailable):
@@ -138,7 +139,7 @@ async def test_an_engine_that_hangs_is_no_failure_of_the_service(
     bed_engine: BedEngine, container: str
 ) -> None:
     hasty = Engine(bed_engine.url, timeout=0.3)
-    await hasty.ping()
+    await hasty.wait(attempts=100, interval=0.1)
     bed_engine.freeze()
     try:
         with pytest.raises(EngineUnavailable):

@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import io
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
+import docker
 import pytest
+import requests
+import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from controller.runtime.engine import Engine
-from controller.runtime.probes import Check, HttpProbe, ProbeResult, Probes, TcpProbe
+from controller.runtime.probes import Check, ExecProbe, HttpProbe, ProbeResult, Probes, TcpProbe
 
 HERE = "127.0.0.1"
+T = TypeVar("T")
 Serve = Callable[[bytes], Awaitable[int]]
 
 
@@ -200,3 +206,56 @@ def _self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context
+
+
+Said = dict[str, bool | int | None]
+RUNS: Said = {"Running": True, "ExitCode": None}
+ENDED: Said = {"Running": False, "ExitCode": 0}
+
+
+class _Exec(docker.APIClient):
+    """An engine's answers to one command that writes nothing; what it says of it, look by look."""
+
+    def __init__(self, *said: Said) -> None:
+        self.base_url, self._version = "http://engine", "1.41"
+        self._said = list(said)
+
+    def exec_create(self, *_: object, **__: object) -> dict[str, str]:
+        return {"Id": "e"}
+
+    def post(self, *_: object, **__: object) -> requests.Response:
+        answer = requests.Response()
+        answer.status_code, answer.raw = (
+            200,
+            urllib3.HTTPResponse(io.BytesIO(), preload_content=False),
+        )
+        return answer
+
+    def exec_inspect(self, _id: str) -> Said:
+        return self._said.pop(0) if len(self._said) > 1 else self._said[0]
+
+
+class _OneExec(Engine):
+    """Has every call made of that client."""
+
+    def __init__(self, client: _Exec) -> None:
+        super().__init__("unix:///nowhere")
+        self._client = client
+
+    async def call(self, fn: Callable[[docker.APIClient], T], **_: Any) -> T:
+        return fn(self._client)
+
+
+async def test_a_command_whose_end_the_engine_learns_late_has_its_exit_code() -> None:
+    probes = Probes(_OneExec(_Exec(RUNS, RUNS, ENDED)))
+    result = await probes.probe(ExecProbe(("true",)), container="c", address="", timeout=60.0)
+    assert result == ProbeResult(True)
+
+
+async def test_a_command_that_closes_its_output_and_runs_on_has_not_ended() -> None:
+    probes = Probes(_OneExec(_Exec(RUNS)))
+    check = ExecProbe(("daemon",))
+    result = await probes.probe(check, container="c", address="", timeout=0.1)
+    assert result == ProbeResult(False, "command 'daemon': not ended within 0.1 s")
+    again = await probes.probe(check, container="c", address="", timeout=0.1)
+    assert again == ProbeResult(False, "command 'daemon': an earlier one has not ended yet")
