@@ -99,7 +99,9 @@ def test_an_image_that_nobody_has_gives_its_ports_back_and_is_told(
     condition = world.wait_reason("no-image", "ImagePullFailed")
     assert "localhost:1/nobody/has-this:1" in condition["message"]
     assert "connection refused" in condition["message"]
-    assert world.condition("no-image", "Stalled")["status"] == "True"
+    # It is tried again in 10 s, and then in 20: only after that is it given up for good.
+    assert world.condition("no-image", "Reconciling")["reason"] == "ImagePullFailed"
+    assert world.condition("no-image", "Stalled") == {}
     assert world.get("no-image")["status"]["ports"] == []
     assert world.ports_held() == 0
     # The next good input works.
@@ -114,6 +116,9 @@ def test_a_command_that_cannot_run_is_told_in_the_engines_words(
     condition = world.wait_reason("bad", "LaunchFailed")
     assert "/no/such/program" in condition["message"]
     assert world.get("bad")["status"]["ports"] == []
+    # The third time in a row; and it is tried again, with the same words.
+    world.wait("Stalled", "bad")
+    assert world.condition("bad")["reason"] == "LaunchFailed"
 
 
 def test_a_container_that_ends_is_started_again_and_counted(world: World, echo_image: str) -> None:
