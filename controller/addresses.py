@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from controller import shapes
+
 
 def comma_separated(value: Any) -> Any:
     """The parts of a text, trimmed, without empty ones; anything else as it is."""
@@ -46,13 +48,15 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-HostAddress = Annotated[str, AfterValidator(_host_address)]
+HostAddress = Annotated[
+    str, AfterValidator(_host_address), Field(json_schema_extra=shapes.ADDRESS_SHAPE)
+]
 """An IP address of this host, as text."""
 
 Resolvers = Annotated[
     tuple[str, ...],
     NoDecode,
-    Field(max_length=3),  # resolv.conf(5), MAXNS
+    Field(max_length=3, json_schema_extra=shapes.RESOLVERS_SHAPE),  # resolv.conf(5), MAXNS
     BeforeValidator(comma_separated),
     AfterValidator(_addresses),
 ]
@@ -61,7 +65,7 @@ Resolvers = Annotated[
 Networks = Annotated[
     tuple[str, ...],
     NoDecode,
-    Field(max_length=200),
+    Field(max_length=200, json_schema_extra=shapes.NETWORKS_SHAPE),
     BeforeValidator(comma_separated),
     AfterValidator(_networks),
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from controller import shapes
 from controller.addresses import comma_separated
 from controller.api import values
 
@@ -23,14 +24,21 @@ class ContainerSettings(BaseSettings):
     """What containers may do and use; each field is also ``CHALLENGE_<NAME>``."""
 
     default_cpu: str = Field(
-        "1", description="CPU limit of a container that names none, as Kubernetes writes it."
+        "1",
+        json_schema_extra=shapes.CPU_SHAPE,
+        description="CPU limit of a container that names none, as Kubernetes writes it.",
     )
-    default_memory: str = Field("512Mi", description="Memory limit of a container that names none.")
+    default_memory: str = Field(
+        "512Mi",
+        json_schema_extra=shapes.MEMORY_SHAPE,
+        description="Memory limit of a container that names none.",
+    )
     default_pids: int = Field(
         256, ge=16, le=1_000_000, description="Process limit of a container that names none."
     )
     default_ephemeral_storage: str = Field(
         "",
+        json_schema_extra=shapes.MEMORY_OR_NONE_SHAPE | {"minimum": 2**20},
         description="How much a container may write that names no limit, e.g. 1Gi; empty for no "
         "limit.",
     )
@@ -42,7 +50,9 @@ class ContainerSettings(BaseSettings):
         "how much containers have written, where the storage driver has no quotas.",
     )
     default_core: str = Field(
-        "0", description="Largest core dump of a container that sets no ulimit core; 0 for none."
+        "0",
+        json_schema_extra=shapes.MEMORY_SHAPE,
+        description="Largest core dump of a container that sets no ulimit core; 0 for none.",
     )
     default_privilege_escalation: bool = Field(
         False,
@@ -51,11 +61,13 @@ class ContainerSettings(BaseSettings):
     )
     allowed_capabilities: Annotated[tuple[str, ...], NoDecode] = Field(
         ("LINUX_IMMUTABLE",),
+        json_schema_extra=shapes.CAPABILITIES_SHAPE,
         description="Linux capabilities that a template may add to those that containers have "
         "anyway, comma-separated.",
     )
     dropped_capabilities: Annotated[tuple[str, ...], NoDecode] = Field(
         (NET_RAW,),
+        json_schema_extra=shapes.CAPABILITIES_SHAPE | {"contains": {"const": NET_RAW}},
         description="Linux capabilities taken from every container that does not add them, "
         "comma-separated; NET_RAW must be among them.",
     )
@@ -78,11 +90,14 @@ class ContainerSettings(BaseSettings):
     )
     tmpfs_size: str = Field(
         "64Mi",
+        json_schema_extra=shapes.MEMORY_SHAPE | {"minimum": 65_536},
         description="Size of each of /tmp, /var/tmp and /run, in memory, in a container with a "
         "read-only root.",
     )
     log_max_size: str = Field(
-        "2Mi", description="Size at which the engine begins a new log file for a container."
+        "2Mi",
+        json_schema_extra=shapes.MEMORY_SHAPE | {"minimum": 65_536},
+        description="Size at which the engine begins a new log file for a container.",
     )
     log_max_files: int = Field(
         2, ge=1, le=100, description="Log files that the engine keeps of a container."

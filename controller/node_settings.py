@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from controller import shapes
 from controller.addresses import comma_separated
 from controller.api.meta import GROUP
 from controller.api.rules import LABEL_KEY
@@ -21,6 +22,7 @@ class NodeSettings(BaseSettings):
 
     node_labels: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
+        json_schema_extra=shapes.NODE_LABELS_SHAPE,
         description="Labels that the node is registered with, KEY=VALUE, comma-separated, for the "
         "nodeSelector of instances; a label that its ChallengeNode has already stays as it is.",
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from controller import shapes
 from controller.addresses import HostAddress, Networks, Resolvers, comma_separated
 from controller.api import image_pattern, values
 from controller.collection_settings import CollectionSettings
@@ -81,6 +82,7 @@ class Settings(
     )
     ports: str = Field(
         "10000-29999",
+        json_schema_extra=shapes.PORT_RANGE_SHAPE,
         description="Host ports handed out, FIRST-LAST, both included.",
     )
     interface: HostAddress = Field(
@@ -96,10 +98,12 @@ class Settings(
     )
     shared_subnets: str = Field(
         "10.212.0.0/18",
+        json_schema_extra=shapes.SHARED_SUBNETS_SHAPE,
         description="IPv4 range of the bridges that single-container instances share, a /22 each.",
     )
     instance_subnets: str = Field(
         "10.213.0.0/16",
+        json_schema_extra=shapes.INSTANCE_SUBNETS_SHAPE,
         description="IPv4 range of the networks of multi-container instances, a /27 each.",
     )
     firewall: Literal["on", "off"] = Field(
@@ -119,6 +123,7 @@ class Settings(
     )
     prune_age: str = Field(
         "1h",
+        json_schema_extra=shapes.DURATION_SHAPE,
         description="Time to live of an instance that says nothing itself, e.g. 90s, 45m, 1h30m; "
         "0 for ever.",
     )
@@ -128,6 +133,7 @@ class Settings(
     )
     allowed_images: Annotated[tuple[str, ...], NoDecode] = Field(
         (image_pattern.EVERY_IMAGE,),
+        json_schema_extra=shapes.IMAGE_PATTERNS_SHAPE,
         description="Images that a template may name, as patterns with * for any characters, "
         "comma-separated, such as registry.example.org/ctf/*; * alone is every image.",
     )
@@ -136,6 +142,7 @@ class Settings(
     )
     default_volume_size: str = Field(
         "1Gi",
+        json_schema_extra=shapes.MEMORY_SHAPE | {"minimum": 4096},
         description="How much an emptyDir on disk may hold that names no sizeLimit, at least 4Ki.",
     )
     metrics_address: HostAddress = Field(

@@ -139,6 +139,9 @@ ORPHANS_HELD: Final = "OrphansHeld"
 ORPHANS_REMOVED: Final = "OrphansRemoved"
 """An Event on a node: instances that were held as OrphansHeld are torn down, since their time is up
 or the operator has confirmed it."""
+NAMESPACES_SHARED: Final = "NamespacesShared"
+"""An Event on a node of another installation: it serves a namespace that this one serves too, and
+each takes the other's instances for its own."""
 UNINSTALLED: Final = "Uninstalled"
 """On a node: nothing of the installation is left on it, and its agent does nothing more."""
 INSTANCES_LEFT: Final = "InstancesLeft"

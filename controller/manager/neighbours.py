@@ -1,7 +1,8 @@
 """The nodes of other installations in the cluster: by name, so that their instances are left alone.
 
 Two installations must not serve the same namespace: each would place and count what the other one
-has. A neighbour's agents say in their nodes' status which they serve, so that it can be told here.
+has. A neighbour's agents say in their nodes' status which they serve, so that it can be told: in
+the log, and in an Event about the neighbour's node, where the operators of both find it.
 """
 
 import logging
@@ -10,9 +11,10 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from controller.api import labels
+from controller.api import labels, reasons
 from controller.api.node import ChallengeNode
 from controller.cluster.client import Object
+from controller.cluster.events import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +23,12 @@ logger = logging.getLogger(__name__)
 class Neighbours:
     """Other installations' nodes, as far as this manager has seen them."""
 
+    installation: str = labels.DEFAULT_INSTALLATION
+    """This manager's own."""
     namespaces: Collection[str] = ()
     """Those that this manager serves; empty for all."""
+    recorder: Recorder | None = None
+    """Who sends Events; nobody where they are of no use."""
     names: set[str] = field(default_factory=set)
     """A name stays when its node is deleted: what was on it does not become ours by that."""
     _told: dict[str, str] = field(default_factory=dict)
@@ -42,13 +48,23 @@ class Neighbours:
             return
         common = _common(self.namespaces, status.namespaces)
         if common and self._told.get(whose) != common:
-            logger.error(
-                "The installation %s, of node %s, serves %s, and so does this one: each takes the "
-                "other's instances for its own. Give each of them CHALLENGE_NAMESPACES that the "
-                "other one has not",
-                *(whose, body["metadata"]["name"], common),
-            )
+            self._tell(body, f"The installation {whose}", common)
         self._told[whose] = common
+
+    def _tell(self, body: Object, installation: str, common: str) -> None:
+        name = body["metadata"]["name"]
+        remedy = "Give each of them CHALLENGE_NAMESPACES that the other one has not"
+        logger.error(
+            "%s, of node %s, serves %s, and so does this one: each takes the other's instances for "
+            "its own. %s",
+            *(installation, name, common, remedy),
+        )
+        if self.recorder is not None:
+            message = (
+                f"{installation} serves {common}, and so does {self.installation}: each takes the "
+                f"other's instances for its own. {remedy} (the chart's instances.namespaces)"
+            )
+            self.recorder.event(body, "Warning", reasons.NAMESPACES_SHARED, message)
 
     def forget(self, name: str) -> None:
         """The node of that name is ours."""

@@ -120,7 +120,7 @@ class _Manager:
             settings.launches,
             lease_duration=float(settings.node_lease_duration),
             installation=settings.installation,
-            others=Neighbours(settings.namespaces),
+            others=Neighbours(settings.installation, settings.namespaces, self.recorder),
         )
         self._health = Health(cluster, self.recorder, self._nodes, self._in_use, settings)
         self._pools = Pools(cluster, self.recorder, self._nodes, settings.namespaces)

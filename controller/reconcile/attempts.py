@@ -4,10 +4,15 @@ Kept in memory only: after a restart an instance has its whole budget again. Wat
 instance at any time; this is what keeps a failing launch from being tried at each of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from controller.reconcile.queue import Backoff
 from controller.reconcile.result import Failed
+
+STALLED_AFTER: Final = 3
+"""Failures in a row after which somebody should look: a registry or an engine that is away for a
+moment fails once or twice. It is tried again all the same."""
 
 
 @dataclass
@@ -24,6 +29,7 @@ class Attempts:
         """``backoff`` gives the waits between two attempts."""
         self._backoff = backoff
         self._records: dict[str, _Record] = {}
+        self._faults: dict[str, int] = {}
 
     def fail(
         self, uid: str, reason: str, message: str, *, now: float, at_least: float = 0.0
@@ -36,15 +42,27 @@ class Attempts:
         record.failures += 1
         delay = max(at_least, self._backoff.delay(record.failures))
         record.retry_at = now + delay
-        record.failed = Failed(reason, message, delay)
+        record.failed = Failed(reason, message, delay, record.failures >= STALLED_AFTER)
         return record.failed
+
+    def fault(self, uid: str, reason: str, message: str, *, after: float) -> Failed:
+        """Count a look that was cut short by an error, which is no attempt and bars none.
+
+        The next look is due ``after`` so many seconds.
+        """
+        self._faults[uid] = self._faults.get(uid, 0) + 1
+        return Failed(reason, message, after, self._faults[uid] >= STALLED_AFTER)
+
+    def looked(self, uid: str) -> None:
+        """Forget the faults of a uid: a look has come to its end."""
+        self._faults.pop(uid, None)
 
     def pending(self, uid: str, *, now: float) -> Failed | None:
         """The last failure while its wait lasts, with what is left of it; None when due."""
         record = self._records.get(uid)
         if record is None or record.failed is None or now >= record.retry_at:
             return None
-        return Failed(record.failed.reason, record.failed.message, record.retry_at - now)
+        return replace(record.failed, after=record.retry_at - now)
 
     def last(self, uid: str) -> Failed | None:
         """The last failure, due again or not; None when there was none since the last success."""
@@ -63,3 +81,4 @@ class Attempts:
     def succeed(self, uid: str) -> None:
         """Forget what went wrong with a uid."""
         self._records.pop(uid, None)
+        self._faults.pop(uid, None)

@@ -38,7 +38,7 @@ from controller.reconcile.regain import regain
 from controller.reconcile.relaunch import relaunch
 from controller.reconcile.release import release, tidy
 from controller.reconcile.reserve import reserve
-from controller.reconcile.result import DONE, Done, Failed, Result, Waiting
+from controller.reconcile.result import DONE, Done, Result, Waiting
 from controller.reconcile.services import Services
 from controller.reconcile.stop import GRACE_DEFAULT, stop
 from controller.reconcile.storage import storage
@@ -204,10 +204,13 @@ class InstanceReconciler:
                 work.containers = await teardown.existing(services, work.uid, work.names)
             work.status.expiration_time = self._deadline(work)
             result = await self._steps(work)
+            services.attempts.looked(work.uid)
         except EngineUnavailable as error:
             result = Waiting(reasons.DOCKER_UNAVAILABLE, error.message, self._engine_retry())
         except RuntimeFault as error:
-            result = Failed(reasons.LAUNCH_FAILED, error.message, ENGINE_RETRY)
+            result = services.attempts.fault(
+                work.uid, reasons.LAUNCH_FAILED, error.message, after=ENGINE_RETRY
+            )
         if (left := self._untold(work, result)) > 0:
             services.seen[work.uid] = work.read["metadata"]["resourceVersion"]
             return self._next_look(work, Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, "", left))

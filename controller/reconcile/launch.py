@@ -6,6 +6,7 @@ known keeps its ports until it is.
 """
 
 import asyncio
+from dataclasses import replace
 
 from controller.api import conditions, reasons
 from controller.cluster.client import SECRETS
@@ -51,7 +52,8 @@ async def launch(work: Work) -> Result:
         last = services.attempts.last(work.uid)
         message = last.message if last else UNANSWERED
         work.condition(conditions.LAUNCHED, False, reasons.LAUNCH_TIMEOUT, message)
-        return Failed(reasons.LAUNCH_TIMEOUT, message, UNANSWERED_RETRY)
+        stalled = last is not None and last.stalled
+        return Failed(reasons.LAUNCH_TIMEOUT, message, UNANSWERED_RETRY, stalled)
     if complete(work):
         await _settle(work)
         return await restart.keep_up(work)
@@ -83,7 +85,7 @@ def _in_the_queue(work: Work) -> Result:
         work.condition(conditions.LAUNCHED, False, reasons.DOCKER_UNAVAILABLE, hanging)
         return Waiting(reasons.DOCKER_UNAVAILABLE, hanging)
     if last := work.services.attempts.last(work.uid):
-        return Failed(last.reason, last.message)  # until the next try is known to have helped
+        return replace(last, after=None)  # until the next try is known to have helped
     message = HELD if work.services.gate.launches_held else "In the queue for a launch slot"
     work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
     return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)

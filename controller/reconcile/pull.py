@@ -1,10 +1,12 @@
 """PullImages: every image of the template is on the engine before a launch slot is asked for."""
 
+from dataclasses import replace
+
 from controller.api import conditions, image_reference, reasons
 from controller.cluster.references import ReferenceMissing
 from controller.reconcile import lookup, teardown
 from controller.reconcile.keyring import keyring
-from controller.reconcile.result import DONE, Failed, Result, Waiting
+from controller.reconcile.result import DONE, Result, Waiting
 from controller.reconcile.work import Work
 from controller.runtime.images import Failed as PullFailed
 from controller.runtime.images import Pulling
@@ -52,7 +54,7 @@ async def pull(work: Work) -> Result:
 def _waiting(work: Work, pulling: dict[str, Pulling]) -> Result:
     # A try that follows a failure keeps showing the failure until it is known to have helped.
     if last := work.services.attempts.last(work.uid):
-        return Failed(last.reason, last.message)
+        return replace(last, after=None)
     parts = [f"{image}: {p.progress}" if p.progress else image for image, p in pulling.items()]
     message = f"Pulling {', '.join(parts)}"
     work.condition(conditions.LAUNCHED, False, reasons.PULLING_IMAGE, message)

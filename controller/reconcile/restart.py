@@ -35,7 +35,7 @@ async def keep_up(work: Work) -> Result:
             found = await containers.inspect(work.services.engine, state.name)
         except NotFound:
             message = f"Container {state.container} was removed; it is made anew"
-            return _down(work, reasons.CONTAINER_EXITED, message, 0.0)
+            return _again(work, reasons.CONTAINER_EXITED, message, 0.0)
         if held_up := await _restart(work, found):
             return held_up
     if ended:
@@ -99,10 +99,10 @@ async def _afresh(work: Work, message: str) -> Failed:
     services.readiness.forget(work.uid)
     await teardown.discard(services, work.uid, [state.name for state in work.containers])
     work.containers = []
-    failed = services.attempts.fail(
+    work.condition(conditions.LAUNCHED, False, reasons.LAUNCH_FAILED, message)
+    return services.attempts.fail(
         work.uid, reasons.LAUNCH_FAILED, message, now=services.monotonic()
     )
-    return _down(work, failed.reason, failed.message, failed.after)
 
 
 def _record(work: Work, found: ContainerState, *, by_engine: bool) -> ContainerStatus:
@@ -123,21 +123,28 @@ def _blocked(work: Work, found: ContainerState, status: ContainerStatus) -> Fail
     policy = work.template.restart_policy
     ended = f"Container {status.name} ended with exit code {found.exit_code} ({status.reason})"
     if policy == "Never" or (policy == "OnFailure" and found.exit_code == 0):
-        return _down(work, reasons.CONTAINER_EXITED, f"{ended}; restartPolicy is {policy}", None)
+        return _down(work, reasons.CONTAINER_EXITED, f"{ended}; restartPolicy is {policy}")
     if status.restart_count >= work.services.settings.restart_budget:
         times = f"{ended} after {status.restart_count} restarts; no further one is made"
-        return _down(work, reasons.CRASH_LOOP, times, None)
+        return _down(work, reasons.CRASH_LOOP, times)
     finished = datetime.fromtimestamp((found.finished_at or 0) / 1000, UTC)
     waited = (work.services.clock.now() - finished).total_seconds()
     left = work.services.attempts.delay(status.restart_count + 1) - waited
     if status.restart_count and left > 0:
-        return _down(work, reasons.CONTAINER_EXITED, f"{ended}; it is started again soon", left)
+        return _again(work, reasons.CONTAINER_EXITED, f"{ended}; it is started again soon", left)
     return None
 
 
-def _down(work: Work, reason: str, message: str, after: float | None) -> Failed:
+def _down(work: Work, reason: str, message: str) -> Failed:
+    """It is not started again."""
     work.condition(conditions.LAUNCHED, False, reason, message)
-    return Failed(reason, message, after)
+    return Failed(reason, message)
+
+
+def _again(work: Work, reason: str, message: str, after: float) -> Failed:
+    """It is started again after so many seconds, as long as there is a budget."""
+    work.condition(conditions.LAUNCHED, False, reason, message)
+    return Failed(reason, message, after, stalled=False)
 
 
 def _seconds(found: ContainerState) -> float:

@@ -24,12 +24,14 @@ class Waiting:
 class Failed:
     """Something is wrong; ``after`` seconds later it is tried again.
 
-    Without ``after`` only a change of the objects involved can help.
+    Without ``after`` only a change of the objects involved can help. ``stalled`` is false while it
+    may help to try again: who waits for the instance need not give it up yet.
     """
 
     reason: str
     message: str
     after: float | None = None
+    stalled: bool = True
 
 
 @dataclass(frozen=True)

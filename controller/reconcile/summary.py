@@ -1,7 +1,8 @@
 """What the steps' results come to: the conditions Ready, Reconciling and Stalled.
 
 The last two are kstatus' own, which GitOps tools wait by: both absent and Ready True, or a
-finished object that is to rest (suspended, expired), is done; Stalled is failed.
+finished object that is to rest (suspended, expired), is done; Stalled is failed. What may come
+right by itself at the next try is Reconciling, with what went wrong as its reason.
 """
 
 from controller.api import conditions, reasons
@@ -20,7 +21,7 @@ def summarize(work: Work, result: Result) -> None:
         case Ended():
             for kind in (conditions.READY, conditions.RECONCILING, conditions.STALLED):
                 work.drop(kind)
-        case Waiting(reason, message):
+        case Waiting(reason, message) | Failed(reason, message, stalled=False):
             work.condition(conditions.READY, False, reason, message)
             work.condition(conditions.RECONCILING, True, reason, message)
             work.drop(conditions.STALLED)

@@ -1,27 +1,22 @@
 """values.schema.json of the chart: what `helm install` checks values by.
 
-Types and descriptions come from values.yaml, those of `settings` from the settings' model; only
-what these do not say is said here.
+Types and descriptions come from values.yaml, those of `settings` from the settings' model, what is
+Kubernetes' own from `kubernetes`; only what these do not say is said here.
 """
 
 import json
 from typing import Any, Final
 
-from hack.chart import settings
+from hack.chart import kubernetes, settings
 from hack.chart.values import Value, read
 
 Schema = dict[str, Any]
 
-TEXT: Final = {"type": "string"}
 NAME: Final = {"type": "string", "maxLength": 63, "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"}
 NAMESPACE: Final = NAME | {"minLength": 1}
 FOLDER: Final = {"type": "string", "pattern": "^/[^:]*[^:/]$"}
-TEXTS: Final = {"type": "object", "additionalProperties": TEXT}
 PORT: Final = {"type": "integer", "minimum": 1, "maximum": 65535}
 SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
-OBJECTS: Final = {"type": "array", "items": {"type": "object"}}
-FREE: Final = {"type": "object"}
-"""As Kubernetes has it; the API server checks it."""
 
 SAID: Final[dict[str, Schema]] = {
     "installation": {
@@ -31,19 +26,16 @@ SAID: Final[dict[str, Schema]] = {
     },
     "nameOverride": NAME,
     "fullnameOverride": NAME,
-    "commonLabels": TEXTS,
-    "image.repository": {"type": "string", "minLength": 1},
+    "commonLabels": kubernetes.LABELS,
+    # Without a tag: that has a value of its own.
+    "image.repository": {
+        "type": "string",
+        "pattern": "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*$",
+    },
+    "image.tag": {"type": "string", "pattern": "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"},
     "image.digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
     "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
-    "imagePullSecrets": {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["name"],
-            "properties": {"name": {"type": "string", "minLength": 1}},
-        },
-    },
+    "imagePullSecrets": kubernetes.PULL_SECRETS,
     "instances.namespaces": {
         "type": "array",
         "uniqueItems": True,
@@ -57,8 +49,8 @@ SAID: Final[dict[str, Schema]] = {
     "agent.docker.mountPropagation": {"enum": ["HostToContainer", "None"]},
     "agent.seccompProfiles": {
         "type": "object",
-        "propertyNames": {"pattern": "^[a-zA-Z0-9][a-zA-Z0-9._-]*$"},
-        "additionalProperties": TEXT,
+        "patternProperties": {"^[a-zA-Z0-9][a-zA-Z0-9._-]*$": kubernetes.TEXT},
+        "additionalProperties": False,
     },
     "agent.maxUnavailable": {
         "anyOf": [
@@ -66,30 +58,34 @@ SAID: Final[dict[str, Schema]] = {
             {"type": "string", "pattern": "^[1-9][0-9]?%$|^100%$"},
         ]
     },
-    "podMonitor.labels": TEXTS,
+    "podMonitor.labels": kubernetes.LABELS,
     "podMonitor.interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"},
     "networkPolicy.apiServerPorts": {"type": "array", "minItems": 1, "items": PORT},
-    "networkPolicy.metricsFrom": OBJECTS,
+    "networkPolicy.metricsFrom": kubernetes.POLICY_PEERS,
     "uninstall.timeoutSeconds": SECONDS,
-    "testInstance.image": {"type": "string", "minLength": 1},
+    "testInstance.image": {
+        "type": "string",
+        "maxLength": 512,
+        "pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$",
+    },
     "testInstance.port": PORT,
     "testInstance.protocol": {"enum": ["http", "tcp"]},
     "testInstance.timeoutSeconds": SECONDS,
 }
 OF_BOTH: Final[dict[str, Schema]] = {
     "metricsPort": PORT,
-    "resources": FREE,
-    "nodeSelector": TEXTS,
-    "tolerations": OBJECTS,
-    "affinity": FREE,
-    "topologySpreadConstraints": OBJECTS,
-    "priorityClassName": TEXT,
+    "resources": kubernetes.RESOURCES,
+    "nodeSelector": kubernetes.LABELS,
+    "tolerations": kubernetes.TOLERATIONS,
+    "affinity": kubernetes.AFFINITY,
+    "topologySpreadConstraints": kubernetes.SPREAD,
+    "priorityClassName": kubernetes.OBJECT_NAME_OR_NONE,
     "terminationGracePeriodSeconds": SECONDS,
-    "seLinuxOptions": TEXTS,
-    "podAnnotations": TEXTS,
-    "podLabels": TEXTS,
+    "seLinuxOptions": kubernetes.SE_LINUX,
+    "podAnnotations": kubernetes.ANNOTATIONS,
+    "podLabels": kubernetes.LABELS,
     "serviceAccount.name": NAME,
-    "serviceAccount.annotations": TEXTS,
+    "serviceAccount.annotations": kubernetes.ANNOTATIONS,
 }
 
 
@@ -101,7 +97,8 @@ def text() -> str:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "global": FREE | {"description": "What a parent chart shares; nothing here reads it."}
+            "global": {"type": "object"}
+            | {"description": "What a parent chart shares; nothing here reads it."}
         },
     }
     for value in read():

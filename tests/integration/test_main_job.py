@@ -107,7 +107,9 @@ def test_an_image_that_nobody_has_gives_its_ports_back_and_is_told(
     condition = condition_of(seen)
     assert "localhost:1/nobody/has-this:1" in condition["message"]
     assert "connection refused" in condition["message"]
-    assert condition_of(seen, "Stalled")["status"] == "True"
+    # It is tried again in 10 s, and then in 20: only after that is it given up for good.
+    assert condition_of(seen, "Reconciling")["reason"] == "ImagePullFailed"
+    assert condition_of(seen, "Stalled") == {}
     assert seen["status"]["ports"] == []
     until(world.ports_held, lambda held: held == 0)  # it holds some whenever it tries again
     # The next good input works.
@@ -122,6 +124,9 @@ def test_a_command_that_cannot_run_is_told_in_the_engines_words(
     seen = world.caught_reason("bad", "LaunchFailed")
     assert "/no/such/program" in condition_of(seen)["message"]
     assert seen["status"]["ports"] == []
+    # The third time in a row; and it is tried again, with the same words.
+    world.wait("Stalled", "bad")
+    assert world.condition("bad")["reason"] == "LaunchFailed"
 
 
 def test_a_container_that_ends_is_started_again_and_counted(world: World, echo_image: str) -> None:

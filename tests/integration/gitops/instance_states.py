@@ -26,7 +26,7 @@ RESULTS: Final = """
     reconcile/expire    waiting  EXPIRED                  InProgress  Progressing
     reconcile/instance  waiting  DOCKER_UNAVAILABLE       InProgress  Progressing
     reconcile/instance  waiting  WAITING_FOR_LAUNCH_SLOT  InProgress  Progressing
-    reconcile/instance  failed   LAUNCH_FAILED            Failed      Degraded
+    reconcile/instance  retried  LAUNCH_FAILED            InProgress  Progressing
     reconcile/isolate   waiting  BRIDGE_FILTER_OFF        InProgress  Progressing
     agent/firewall      waiting  BRIDGE_FILTER_OFF        InProgress  Progressing
     agent/firewall      waiting  FIREWALL_UNAVAILABLE     InProgress  Progressing
@@ -37,25 +37,30 @@ RESULTS: Final = """
     reconcile/launch    waiting  SECCOMP_PROFILE_INVALID  InProgress  Progressing
     reconcile/launch    waiting  SECRET_NOT_FOUND         InProgress  Progressing
     reconcile/launch    waiting  WAITING_FOR_LAUNCH_SLOT  InProgress  Progressing
-    reconcile/launch    failed   LAUNCH_FAILED            Failed      Degraded
+    reconcile/launch    retried  LAUNCH_FAILED            InProgress  Progressing
     reconcile/launch    failed   LAUNCH_TIMEOUT           Failed      Degraded
+    reconcile/launch    retried  LAUNCH_TIMEOUT           InProgress  Progressing
     reconcile/probe     waiting  PROBE_FAILING            InProgress  Progressing
     reconcile/probe     waiting  PROBE_PENDING            InProgress  Progressing
     reconcile/pull      waiting  PULLING_IMAGE            InProgress  Progressing
     reconcile/pull      waiting  SECRET_NOT_FOUND         InProgress  Progressing
-    reconcile/pull      failed   IMAGE_PULL_FAILED        Failed      Degraded
+    reconcile/pull      retried  IMAGE_PULL_FAILED        InProgress  Progressing
     reconcile/recover   waiting  WAITING_FOR_LAUNCH_SLOT  InProgress  Progressing
-    reconcile/recover   failed   LAUNCH_CRASHED           Failed      Degraded
+    reconcile/recover   retried  LAUNCH_CRASHED           InProgress  Progressing
     reconcile/relaunch  waiting  RESTARTING               InProgress  Progressing
     reconcile/reserve   waiting  PORTS_EXHAUSTED          InProgress  Progressing
     reconcile/restart   waiting  WAITING_FOR_LAUNCH_SLOT  InProgress  Progressing
     reconcile/restart   failed   CONTAINER_EXITED         Failed      Degraded
+    reconcile/restart   retried  CONTAINER_EXITED         InProgress  Progressing
     reconcile/restart   failed   CRASH_LOOP               Failed      Degraded
-    reconcile/restart   failed   LAUNCH_FAILED            Failed      Degraded
+    reconcile/restart   retried  LAUNCH_FAILED            InProgress  Progressing
     reconcile/stop      waiting  DELETING                 InProgress  Progressing
     reconcile/storage   failed   STORAGE_EXCEEDED         Failed      Degraded
 """
-"""What a step of the agent's answers, module by module."""
+"""What a step of the agent's answers, module by module.
+
+What is retried and has failed for the third time is Failed and Degraded.
+"""
 
 REFUSALS: Final = """
     manager/placement  -  PORTS_EXHAUSTED      InProgress  Progressing
@@ -119,10 +124,12 @@ def states() -> list[State]:
     befores |= {"suspended": suspended, "expired": expired}
     for module, kind, constant, kstatus, argo in _rows(RESULTS):
         reason = getattr(reasons, constant)
-        result = Waiting(reason, "why") if kind == "waiting" else Failed(reason, "why")
         for before, body in befores.items():
             name = f"{before}, then {module} {kind} {reason}"
-            found.append(State(name, _result(body, result), kstatus, argo))
+            found.append(State(name, _result(body, _given(kind, reason)), kstatus, argo))
+            if kind == "retried":
+                often = _result(body, _given("failed", reason))
+                found.append(State(f"{name} too often", often, "Failed", "Degraded"))
     for module, _, constant, kstatus, argo in _rows(REFUSALS):
         refusal = Refusal(getattr(reasons, constant), "why")
         for before, body in {"created": created, "moved": _moved(ready)}.items():
@@ -130,6 +137,12 @@ def states() -> list[State]:
             name = f"{before}, {module} {refusal.reason}"
             found.append(State(name, waits, kstatus, argo))
     return everywhere(found)
+
+
+def _given(kind: str, reason: str) -> Result:
+    if kind == "waiting":
+        return Waiting(reason, "why")
+    return Failed(reason, "why", stalled=kind == "failed")
 
 
 def _rows(table: str) -> list[tuple[str, str, str, str, str]]:

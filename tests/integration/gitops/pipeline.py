@@ -27,6 +27,9 @@ PARENT = "applyset"
 OURS = ",".join(f"{kind.model.PLURAL}.{GROUP}" for kind in KINDS if kind.model.NAMESPACED)
 """With their group: `challenges` alone is the category of all four."""
 
+DIFF = {"KUBECTL_EXTERNAL_DIFF": str(Path(__file__).with_name("without-status"))}
+"""The environment in which `kubectl diff` tells of no status."""
+
 
 class Repository:
     """A Git repository with one manifest a file."""
@@ -80,9 +83,7 @@ class Pipeline:
             for manifest in self.repository.newest()
         ]
         text = yaml.safe_dump_all(rendered)
-        done = self.kubectl("diff", *self._flags(), input=text, check=False)
-        if done.returncode == 1:
-            done = self.kubectl("diff", *self._flags(), input=text, check=False)
+        done = self.kubectl("diff", *self._flags(), input=text, check=False, env=DIFF)
         assert done.returncode in (0, 1), done.stderr
         return done.stdout
 

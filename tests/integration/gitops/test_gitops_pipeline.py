@@ -19,13 +19,13 @@ def pipeline(world: World, tmp_path: Path) -> Pipeline:
     return Pipeline(Repository(tmp_path / "site"), world.kubectl, world.namespace)
 
 
-def warm_up(image: str, **spec: object) -> Object:
-    """A Challenge of one small container."""
+def warm_up(image: str, words: Object | None = None, **spec: object) -> Object:
+    """A Challenge of one small container; `words` are its container's, besides."""
     return {
         "apiVersion": "challenge-controller.io/v1alpha1",
         "kind": "Challenge",
         "metadata": {"name": "warm-up"},
-        "spec": {"template": {"containers": [container(image)]}, **spec},
+        "spec": {"template": {"containers": [container(image, **(words or {}))]}, **spec},
     }
 
 
@@ -98,10 +98,19 @@ def test_a_challenge_that_changes_leaves_running_instances_alone(
     pipeline.sync()
     pipeline.wait()
     first = ids(world)
-    pipeline.repository.commit("Longer", {"warm-up": warm_up(echo_image, ttl={"default": "3h"})})
+    harder = {"env": [{"name": "LEVEL", "value": "hard"}]}
+    changed = warm_up(echo_image, harder, ttl={"default": "3h"})
+    pipeline.repository.commit("Longer and harder", {"warm-up": changed})
     assert "+    default: 3h" in pipeline.round()
     assert pipeline.drift() == ""
     assert ids(world) == first
+    # A change of its own, which its agent serves, brings nothing of the new one along.
+    pipeline.repository.commit("Two", {"alice": copy("alice", ttl="5h"), "bob": copy("bob")})
+    pipeline.round()
+    assert ids(world)["alice"] == first["alice"]
+    templates = {name: world.get(name)["status"]["template"] for name in ("alice", "bob")}
+    assert "LEVEL" not in str(templates["alice"])
+    assert "LEVEL" in str(templates["bob"]), "who comes later gets the new one"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ NO_STATES: Final[set[Use]] = {
     ("agent/prepull", "-", "IMAGE_PULL_FAILED"),
     ("agent/prepull", "-", "SECRET_NOT_FOUND"),
     ("manager/assignments", "-", "PROGRESS"),
+    ("manager/neighbours", "-", "NAMESPACES_SHARED"),
     ("manager/placer", "-", "PROGRESS"),
     ("manager/pool_members", "-", "EXPIRED"),
     ("manager/pool_members", "-", "SUSPENDED"),

@@ -17,11 +17,13 @@ RESULTS = {
     "Waiting": "waiting",
     "_starved": "waiting",
     "Failed": "failed",
-    "_failed": "failed",
     "_down": "failed",
-    "fail": "failed",
+    "_failed": "retried",
+    "_again": "retried",
+    "fail": "retried",
+    "fault": "retried",
 }
-"""The calls that make a step's result, and which one."""
+"""The calls that make a step's result, and which one; `retried` is failed, and tried again."""
 
 Use = tuple[str, str, str]
 """A module below `controller`, what the reason is given as (`-`: no result), and its constant."""

@@ -7,7 +7,7 @@ import pytest
 
 from controller.api import reasons
 from controller.api.labels import INSTALLATION
-from controller.cluster.client import NODES, Object
+from controller.cluster.client import EVENTS, NODES, Object
 from controller.manager.neighbours import Neighbours
 from controller.manager.nodes import Nodes
 from tests.unit.manager.lossy import LEASE, TIMEOUT, Cluster
@@ -91,10 +91,26 @@ def test_namespaces_that_two_installations_serve_are_named_once(
     said: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    neighbours = Neighbours(ours)
+    neighbours = Neighbours("default", ours)
     with caplog.at_level(logging.ERROR):
         for name in ("a", "b", "a"):
             neighbours.observe(foreign(name, serves=theirs))
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == bool(said)
     assert all(said in text and "installation exam" in text for text in messages)
+
+
+@virtual
+async def test_who_looks_at_the_other_installations_node_is_told_in_an_event() -> None:
+    cluster = Cluster("ours")
+    neighbours = Neighbours("ctf", ("a", "b"), cluster.recorder)
+    for name in ("n1", "n2", "n1"):
+        neighbours.observe(foreign(name, serves=("b",)) | {"kind": "ChallengeNode"})
+    neighbours.observe(foreign("n1", serves=("c",)))
+    await cluster.recorder.flush()
+    (event,) = (b for path, b in cluster.api.objects.items() if f"/{EVENTS.plural}/" in path)
+    about = event["involvedObject"]
+    assert (about["kind"], about["name"]) == ("ChallengeNode", "n1")
+    assert (event["type"], event["reason"]) == ("Warning", reasons.NAMESPACES_SHARED)
+    assert "exam serves the namespace b, and so does ctf" in event["message"]
+    cluster.close()

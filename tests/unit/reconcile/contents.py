@@ -49,6 +49,8 @@ class Containers:
     """Containers that it has and does not list."""
     looks_fail: bool = False
     """Whether it refuses to be asked about a container."""
+    lists_fail: bool = False
+    """Whether it refuses to list containers."""
     calls: list[str] = field(default_factory=list)
 
     def answer(self, request: Request) -> Any:
@@ -66,6 +68,8 @@ class Containers:
 
     def containers(self, method: str, path: list[str]) -> Any:
         """List, inspect, kill, start and remove."""
+        if path == ["json"] and self.lists_fail:
+            return 500, {"message": "database is locked"}
         if path == ["json"]:
             return 200, [self._listed(name) for name in self.states if name not in self.unlisted]
         name = path[0].removeprefix(f"chal-{UID}-")

@@ -21,8 +21,9 @@ def attempts() -> Attempts:
 
 def test_a_failure_says_when_the_next_attempt_is_due() -> None:
     tried = attempts()
-    assert tried.fail("a", "LaunchFailed", "no", now=100.0) == Failed("LaunchFailed", "no", 1.0)
-    assert tried.pending("a", now=100.25) == Failed("LaunchFailed", "no", 0.75)
+    failed = Failed("LaunchFailed", "no", 1.0, stalled=False)
+    assert tried.fail("a", "LaunchFailed", "no", now=100.0) == failed
+    assert tried.pending("a", now=100.25) == Failed("LaunchFailed", "no", 0.75, stalled=False)
     assert tried.pending("a", now=101.0) is None
 
 
@@ -31,6 +32,37 @@ def test_waits_grow_with_each_failure_of_the_same_instance_only() -> None:
     waits = [tried.fail("a", "LaunchFailed", "no", now=0.0).after for _ in range(4)]
     assert waits == [1.0, 2.0, 4.0, 8.0]
     assert tried.fail("b", "LaunchFailed", "no", now=0.0).after == 1.0
+
+
+def test_who_fails_three_times_in_a_row_is_stalled_and_tried_again_all_the_same() -> None:
+    tried = attempts()
+
+    def fail() -> bool:
+        failed = tried.fail("a", "ImagePullFailed", "no", now=0.0)
+        shown = (tried.pending("a", now=0.5), tried.last("a"))
+        assert [each and each.stalled for each in shown] == [failed.stalled] * 2
+        assert failed.after is not None
+        return failed.stalled
+
+    assert [fail() for _ in range(4)] == [False, False, True, True]
+    assert not tried.fail("b", "ImagePullFailed", "no", now=0.0).stalled
+    tried.succeed("a")
+    assert not fail()
+
+
+def test_a_look_that_is_cut_short_bars_no_attempt_and_counts_until_one_ends() -> None:
+    tried = attempts()
+
+    def fault() -> bool:
+        failed = tried.fault("a", "LaunchFailed", "no", after=5.0)
+        assert (failed.after, tried.pending("a", now=0.0), tried.last("a")) == (5.0, None, None)
+        return failed.stalled
+
+    assert [fault() for _ in range(3)] == [False, False, True]
+    tried.looked("a")
+    assert [fault() for _ in range(2)] == [False, False]
+    tried.succeed("a")
+    assert not fault()
 
 
 def test_a_later_time_set_by_something_else_counts() -> None:

@@ -50,6 +50,13 @@ def ready(node: World) -> str:
     return str(next(c["reason"] for c in shown if c["type"] == "Ready"))
 
 
+def summary(node: World) -> str:
+    """Whether it is Reconciling or Stalled; empty for neither."""
+    shown = node.cluster.read(INSTANCES, "web", "team")["status"]["conditions"]
+    (found,) = [c["type"] for c in shown if c["type"] in ("Reconciling", "Stalled")] or [""]
+    return str(found)
+
+
 def methods(node: World) -> list[str]:
     return [method for method, _ in node.cluster.requests]
 
@@ -163,6 +170,28 @@ async def test_what_fails_after_the_slot_takes_nothing_away(node: World) -> None
     await served.reconcile(KEY)
     assert ready(node) == "Ready"
     assert node.engine.calls.count("POST containers/create") == 1
+
+
+async def test_looks_that_fail_are_no_reason_to_give_up_until_three_in_a_row_have(
+    node: World,
+) -> None:
+    served, _ = placed(node)
+
+    await served.reconcile(KEY)
+
+    async def look(*, fails: bool) -> str:
+        node.engine.lists_fail = fails
+        assert await served.reconcile(KEY) is not None
+        return summary(node)
+
+    assert [await look(fails=True) for _ in range(4)] == ["Reconciling"] * 2 + ["Stalled"] * 2
+    await node.services.readiness.first(UID, 5.0)
+    await look(fails=False)
+    assert ready(node) == "Ready"
+    node.services.ledger.finalize([UID], now=0)  # as days later, when they have been forgotten
+    for _ in range(3):
+        assert await look(fails=True) == "Reconciling"
+        assert await look(fails=False) == ""
 
 
 async def test_an_image_that_is_missed_is_asked_for_again(node: World) -> None:

@@ -11,6 +11,7 @@ from controller.reconcile.work import Work
 from tests.unit.reconcile.world import NOON, World
 
 FAILED = Failed(reasons.LAUNCH_FAILED, "no")
+RETRIED = Failed(reasons.LAUNCH_FAILED, "no", 1.0, stalled=False)
 WAITING = Waiting(reasons.PULLING_IMAGE, "10 %")
 
 
@@ -18,13 +19,14 @@ def shown(work: Work) -> dict[str, str]:
     return {c.type: c.status for c in work.status.conditions}
 
 
-@pytest.mark.parametrize("before", [DONE, FAILED, WAITING, Ended()])
+@pytest.mark.parametrize("before", [DONE, FAILED, RETRIED, WAITING, Ended()])
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
         (DONE, {"Ready": "True"}),
         (WAITING, {"Ready": "False", "Reconciling": "True"}),
         (FAILED, {"Ready": "False", "Stalled": "True"}),
+        (RETRIED, {"Ready": "False", "Reconciling": "True"}),
         (Ended(), {}),
     ],
 )
@@ -37,11 +39,14 @@ async def test_a_result_shows_as_kstatus_has_it_whatever_was_before(
     assert shown(work) == expected
 
 
-async def test_reason_and_message_are_the_steps_own(node: World) -> None:
+@pytest.mark.parametrize(
+    ("result", "kind"), [(FAILED, conditions.STALLED), (RETRIED, conditions.RECONCILING)]
+)
+async def test_reason_and_message_are_the_steps_own(node: World, result: Result, kind: str) -> None:
     work = node.work()
-    summarize(work, FAILED)
-    for kind in (conditions.READY, conditions.STALLED):
-        found = conditions.get(work.status.conditions, kind)
+    summarize(work, result)
+    for each in (conditions.READY, kind):
+        found = conditions.get(work.status.conditions, each)
         assert found is not None
         assert (found.reason, found.message) == (reasons.LAUNCH_FAILED, "no")
 
