@@ -8,6 +8,9 @@ from types import FrameType
 import pytest
 from hypothesis import settings
 
+# Where helpers assert: what they compared is shown, as of a test.
+pytest.register_assert_rewrite("tests.helm", "tests.integration", "tests.nodes", "tests.faults")
+
 # To look through a million objects again and again while they are imported takes a sixth of that.
 gc.disable()
 
