@@ -114,7 +114,7 @@ async def launch(
     except EndpointTaken:
         # By name it is ended only while the engine has no container of that name.
         await remove(engine, made, stop_timeout=0)
-        if not await endpoints.end_stale(engine, network):
+        if not await endpoints.end_stale(engine, network, container=name):
             raise
         made = await create(engine, owner, plan, network, aliases=aliases)
         await start(engine, name)

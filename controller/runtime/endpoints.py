@@ -44,11 +44,12 @@ async def cut_off(engine: Engine, name: str, network_id: str) -> None:
         await engine.call(disconnect, effect=True, name=name)
 
 
-async def end_stale(engine: Engine, name: str, network_id: str = "") -> int:
+async def end_stale(engine: Engine, name: str, *, network_id: str = "", container: str = "") -> int:
     """End the network's endpoints whose containers the engine does not have; how many there were.
 
-    `name` is the network's; its id tells it from others of that name. Raises EngineError,
-    EngineUnavailable, OutcomeUnknown.
+    `name` is the network's; its id tells it from others of that name. With `container` no more
+    than the endpoint of one by that name is looked at: a shared network has a thousand. Raises
+    EngineError, EngineUnavailable, OutcomeUnknown.
     """
     network = network_id or name
     try:
@@ -58,7 +59,8 @@ async def end_stale(engine: Engine, name: str, network_id: str = "") -> int:
     stale = [
         endpoint.get("Name", "")
         for key, endpoint in found.items()
-        if not await _has_container(engine, key, endpoint.get("Name", ""))
+        if container in ("", endpoint.get("Name"))
+        and not await _has_container(engine, key, endpoint.get("Name", ""))
     ]
 
     def disconnect(client: docker.APIClient) -> int:

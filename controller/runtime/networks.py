@@ -264,7 +264,7 @@ async def _remove(engine: Engine, name: str, name_or_id: str) -> None:
 async def _remove_unused_one(engine: Engine, name: str, network_id: str) -> bool:
     if await _remove_one_of(engine, name, network_id):
         return True
-    ended = await endpoints.end_stale(engine, name, network_id)
+    ended = await endpoints.end_stale(engine, name, network_id=network_id)
     return ended > 0 and await _remove_one_of(engine, name, network_id)
 
 
