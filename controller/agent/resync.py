@@ -7,7 +7,8 @@ instance's own reconcile.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from controller.cluster.client import Object
 from controller.cluster.errors import ApiError
@@ -35,7 +36,7 @@ async def resync(services: Services, queue: WorkQueue) -> None:
         begun_before=_begun_before(services),
         busy=lambda uid: queue.busy(uid) or collect.is_busy(services, uid),
     )
-    _note(services, plan)
+    _note(services, plan, lambda uid: queue.busy(uid))
     for key in _differing(services, seen, plan):
         queue.wake(key)
     if lifted := await asyncio.to_thread(cmgr.lift_bindable, services.ledger):
@@ -88,9 +89,14 @@ def _look_back(services: Services, objects: Mapping[str, Object], before: dict[s
         services.seen.clear()
 
 
-def _note(services: Services, plan: Plan) -> None:
+def _note(services: Services, plan: Plan, busy: Callable[[str], bool]) -> None:
+    """Keep what was found; of orphans whose removal is under way also what is gone by now."""
     findings = services.findings
-    findings.orphans = dict(plan.orphans)
+    before = {uid: orphan for uid, orphan in findings.orphans.items() if busy(uid)}
+    findings.orphans = before | {
+        uid: replace(orphan, kinds=before[uid].kinds | orphan.kinds) if uid in before else orphan
+        for uid, orphan in plan.orphans.items()
+    }
     findings.crashed.update(plan.crashed)
     findings.unbooked = set(plan.unbooked)
 

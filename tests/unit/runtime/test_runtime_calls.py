@@ -279,6 +279,8 @@ def test_an_engine_that_went_away_in_the_last_moment_leaks_no_socket(tmp_path: P
     client = docker.APIClient(base_url=f"unix://{tmp_path}/docker.sock", version="1.41")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
+        gc.collect()
+        told.clear()  # what other tests have left
         with pytest.raises(requests.exceptions.ConnectionError):
             client.ping()
         client.close()
