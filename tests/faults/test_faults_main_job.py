@@ -138,7 +138,7 @@ def test_a_restart_of_the_controller_touches_no_container(begin: Worlds, echo_im
     }
 
 
-@pytest.mark.parametrize("after", [0.4, 1.5, 3.0])
+@pytest.mark.parametrize("after", [0.4, pytest.param(1.5, marks=pytest.mark.slow), 3.0])
 def test_a_controller_killed_in_the_middle_of_launches_leaves_nothing_behind(
     begin: Worlds, echo_image: str, after: float
 ) -> None:

@@ -152,6 +152,7 @@ def test_every_package_in_it_can_be_listed(archive: Path) -> None:
     assert versions <= known
 
 
+@pytest.mark.slow
 def test_the_same_code_gives_the_same_image(archive: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.tar"
     run(REPOSITORY / "hack" / "image" / "build", "--output", again, timeout=600)
