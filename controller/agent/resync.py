@@ -48,7 +48,7 @@ async def resync(services: Services, queue: WorkQueue) -> None:
     if info := services.engine_info:
         listed = {state.id for states in seen.containers.values() for state in states}
         await lost.end(services, info, listed=listed)
-    if not seen.objects and not seen.containers:
+    if not seen.rows and not seen.containers:
         await release.tidy(services)  # the removal of the last instance may have failed to
     logger.debug(
         "Resync: %d instances, %d without an object here", len(seen.objects), len(plan.orphans)

@@ -10,6 +10,7 @@ from controller.api import conditions, reasons
 from controller.api.instance import ChallengeInstance, InstanceStatus
 from controller.api.values import parse_duration
 from controller.reconcile import teardown
+from controller.reconcile.release import tidy
 from controller.reconcile.result import DONE, Ended, Result, Waiting
 from controller.reconcile.stop import stop
 from controller.reconcile.work import Work
@@ -78,6 +79,7 @@ async def expire(work: Work) -> Result:
         if isinstance(result, Waiting):
             return Waiting(reasons.EXPIRED, f"Its time is over. {result.message}", result.after)
         await teardown.release(work)
+        await tidy(work.services)
         work.containers = []
     message = "Its time is over; more ttl or a later renewTime brings it back on new ports"
     work.condition(conditions.EXPIRED, True, reasons.EXPIRED, message)

@@ -29,12 +29,13 @@ async def release(services: Services, uid: str) -> Result:
 
 
 async def tidy(services: Services) -> None:
-    """Remove all networks when the node has no instance left; at the next comparison, if it fails.
+    """Remove all networks when no instance is on the node; at the next comparison, if it fails.
 
-    But for spare ones where the operator wants some to be there before the first instance is.
+    One that is kept as an object when its time is over counts for none. Spare networks stay where
+    the operator wants some to be there before the first instance is.
     """
-    if services.seen or not services.started:
-        return  # or the ledger may not know yet what runs
+    if not services.started:
+        return  # the ledger may not know yet what runs
     left = await services.book(Ledger.uids)
     if left:
         return

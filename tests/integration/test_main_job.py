@@ -192,7 +192,7 @@ def test_a_retained_instance_loses_its_containers_and_comes_back_with_more_ttl(
     world.apply(instance("kept", container(echo_image), ttl="2s", onExpiry="Retain"))
     world.wait("Expired", "kept")
     assert world.get("kept")["status"]["ports"] == []
-    assert world.containers() == []
+    assert (world.containers(), world.networks()) == ([], [])
     args = ("patch", "chinst", "kept", "-n", world.namespace, "--type=merge", "-p")
     world.kubectl(*args, '{"spec":{"ttl":"1h"}}')
     world.wait("Ready", "kept")

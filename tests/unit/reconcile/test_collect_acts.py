@@ -200,6 +200,19 @@ async def test_no_network_goes_or_comes_before_the_ledger_knows_what_runs(node: 
     assert await preparing.prepare(node.services)
 
 
+async def test_an_object_whose_instance_has_ended_keeps_no_network(node: World) -> None:
+    """As one that is retained when its time is over, on a node that has no other."""
+    half_launched(node, web="running")
+    node.engine.networks = {"shared": {labels.NETWORK_KIND: labels.KIND_SHARED}}
+    await compared(node)
+    assert node.engine.networks.keys() == {"shared"}
+    node.services.ledger.release(UID, now=1)
+    node.engine.states.clear()
+    node.services.seen[UID] = "1"
+    await compared(node)
+    assert node.engine.networks == {}
+
+
 async def test_what_the_last_removal_could_not_take_away_goes_with_the_next_comparison(
     node: World, caplog: pytest.LogCaptureFixture
 ) -> None:

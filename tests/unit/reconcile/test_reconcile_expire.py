@@ -15,6 +15,7 @@ from controller.reconcile import gate
 from controller.reconcile.expire import cut, deadline, expire, lifetime
 from controller.reconcile.result import DONE, Ended, Waiting
 from controller.reconcile.work import Work
+from controller.runtime import labels
 from tests.unit.reconcile.world import NOON, UID, World, template
 
 HOUR = timedelta(hours=1)
@@ -223,6 +224,13 @@ async def test_one_that_is_retained_loses_containers_and_ports_and_stays(node: W
     assert (work.status.ports, work.status.address) == ([], None)
     assert node.services.gate.held == 0
     assert await expire(work) == Ended()
+
+
+async def test_with_the_last_container_the_networks_go_though_its_object_stays(node: World) -> None:
+    node.engine.networks = {"shared": {labels.NETWORK_KIND: labels.KIND_SHARED}}
+    node.services.seen[UID] = "7"
+    assert await expire(over(node)) == Ended()
+    assert node.engine.networks == {}
 
 
 async def test_its_removal_waits_for_its_turn(node: World) -> None:
