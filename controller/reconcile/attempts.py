@@ -65,9 +65,12 @@ class Attempts:
         return replace(record.failed, after=record.retry_at - now)
 
     def last(self, uid: str) -> Failed | None:
-        """The last failure, due again or not; None when there was none since the last success."""
+        """The last failure, for who shows it until the next try is known to have helped.
+
+        When it is due is not in it; None when there was none since the last success.
+        """
         record = self._records.get(uid)
-        return record.failed if record else None
+        return replace(record.failed, after=None) if record and record.failed else None
 
     def due(self, uid: str) -> None:
         """Let the next attempt be made at once: what failed the last one may be over."""

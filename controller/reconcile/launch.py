@@ -6,7 +6,6 @@ known keeps its ports until it is.
 """
 
 import asyncio
-from dataclasses import replace
 
 from controller.api import conditions, reasons
 from controller.cluster.client import SECRETS
@@ -85,7 +84,7 @@ def _in_the_queue(work: Work) -> Result:
         work.condition(conditions.LAUNCHED, False, reasons.DOCKER_UNAVAILABLE, hanging)
         return Waiting(reasons.DOCKER_UNAVAILABLE, hanging)
     if last := work.services.attempts.last(work.uid):
-        return replace(last, after=None)  # until the next try is known to have helped
+        return last
     message = HELD if work.services.gate.launches_held else "In the queue for a launch slot"
     work.condition(conditions.LAUNCHED, False, reasons.WAITING_FOR_LAUNCH_SLOT, message)
     return Waiting(reasons.WAITING_FOR_LAUNCH_SLOT, message)

@@ -1,7 +1,5 @@
 """PullImages: every image of the template is on the engine before a launch slot is asked for."""
 
-from dataclasses import replace
-
 from controller.api import conditions, image_reference, reasons
 from controller.cluster.references import ReferenceMissing
 from controller.reconcile import lookup, teardown
@@ -54,7 +52,7 @@ async def pull(work: Work) -> Result:
 def _waiting(work: Work, pulling: dict[str, Pulling]) -> Result:
     # A try that follows a failure keeps showing the failure until it is known to have helped.
     if last := work.services.attempts.last(work.uid):
-        return replace(last, after=None)
+        return last
     parts = [f"{image}: {p.progress}" if p.progress else image for image, p in pulling.items()]
     message = f"Pulling {', '.join(parts)}"
     work.condition(conditions.LAUNCHED, False, reasons.PULLING_IMAGE, message)
