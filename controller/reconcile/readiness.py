@@ -138,18 +138,17 @@ class Readiness:
             except EngineUnavailable as error:
                 # That says nothing of the container. A kubelet leaves the verdict as it is, too.
                 verdict.message = error.message
-                await asyncio.sleep(self._pause(target, tries, verdict))
-                continue
-            successes, failures = (successes + 1, 0) if result.ok else (0, failures + 1)
-            before = (verdict.ready, verdict.decided)
-            verdict.message = result.message
-            if successes >= target.success_threshold:
-                verdict.ready, verdict.decided = True, True
-            elif failures >= target.failure_threshold:
-                verdict.ready = False
-                verdict.decided = verdict.decided or tries > len(FIRST_PAUSES)
-            if (verdict.ready, verdict.decided) != before:
-                self._tell(uid)
+            else:
+                successes, failures = (successes + 1, 0) if result.ok else (0, failures + 1)
+                before = (verdict.ready, verdict.decided)
+                verdict.message = result.message
+                if successes >= target.success_threshold:
+                    verdict.ready, verdict.decided = True, True
+                elif failures >= target.failure_threshold:
+                    verdict.ready = False
+                    verdict.decided = verdict.decided or tries > len(FIRST_PAUSES)
+                if (verdict.ready, verdict.decided) != before:
+                    self._tell(uid)
             await asyncio.sleep(self._pause(target, tries, verdict))
 
     def _tell(self, uid: str) -> None:
