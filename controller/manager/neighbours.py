@@ -48,21 +48,23 @@ class Neighbours:
             return
         common = _common(self.namespaces, status.namespaces)
         if common and self._told.get(whose) != common:
-            self._tell(body, f"The installation {whose}", common)
+            self._tell(body, whose, common)
         self._told[whose] = common
 
-    def _tell(self, body: Object, installation: str, common: str) -> None:
+    def _tell(self, body: Object, whose: str, common: str) -> None:
         name = body["metadata"]["name"]
-        remedy = "Give each of them CHALLENGE_NAMESPACES that the other one has not"
+        remedy = (
+            "each takes the other's instances for its own. Give each of them CHALLENGE_NAMESPACES "
+            "that the other one has not"
+        )
         logger.error(
-            "%s, of node %s, serves %s, and so does this one: each takes the other's instances for "
-            "its own. %s",
-            *(installation, name, common, remedy),
+            "The installation %s, of node %s, serves %s, and so does this one: %s",
+            *(whose, name, common, remedy),
         )
         if self.recorder is not None:
             message = (
-                f"{installation} serves {common}, and so does {self.installation}: each takes the "
-                f"other's instances for its own. {remedy} (the chart's instances.namespaces)"
+                f"The installation {whose} serves {common}, and so does {self.installation}: "
+                f"{remedy} (the chart's instances.namespaces)"
             )
             self.recorder.event(body, "Warning", reasons.NAMESPACES_SHARED, message)
 
