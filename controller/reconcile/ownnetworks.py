@@ -253,6 +253,6 @@ class OwnNetworks:
         return labels.own_network_name(self._settings.installation, own.subnet, own.egress)
 
 
-def owners(ledger: Ledger, pool: IPv4Network) -> dict[IPv4Network, str]:
-    """The owners of the pool's subnets, as the ledger has them. Blocks."""
-    return {held.subnet: held.owner for held in ledger.subnets() if held.pool == pool}
+def owners(ledger: Ledger, pool: IPv4Network | None = None) -> dict[IPv4Network, str]:
+    """The owners of the pool's subnets, or of all, as the ledger has them. Blocks."""
+    return {held.subnet: held.owner for held in ledger.subnets() if pool in (None, held.pool)}

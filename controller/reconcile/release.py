@@ -5,6 +5,7 @@ from collections.abc import Set
 
 from controller.ledger import Ledger
 from controller.reconcile import teardown
+from controller.reconcile.ownnetworks import owners
 from controller.reconcile.result import DONE, Result
 from controller.reconcile.services import Services
 from controller.runtime import containers
@@ -61,5 +62,5 @@ async def networks(
         )
         used = {state.network for state in found}
     # Of whatever range: instances of before it was changed have theirs.
-    known = {held.subnet: held.owner for held in await services.book(Ledger.subnets)}
+    known = await services.book(owners)
     return await services.own_networks.collect(known, used=used, keep=keep)
