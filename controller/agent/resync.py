@@ -36,7 +36,7 @@ async def resync(services: Services, queue: WorkQueue) -> None:
         begun_before=_begun_before(services),
         busy=lambda uid: queue.busy(uid) or collect.is_busy(services, uid),
     )
-    _note(services, plan, lambda uid: queue.busy(uid))
+    _note(services, plan, queue.busy)
     for key in _differing(services, seen, plan):
         queue.wake(key)
     if lifted := await asyncio.to_thread(cmgr.lift_bindable, services.ledger):

@@ -15,6 +15,10 @@ class Woken:
     def __init__(self) -> None:
         self.uids: list[str] = []
 
+    def busy(self, uid: str) -> bool:
+        """Nobody is."""
+        return False
+
     def wake(self, key: Key) -> None:
         self.uids.append(key.uid)
 
