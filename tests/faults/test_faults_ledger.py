@@ -11,7 +11,6 @@ import pytest
 
 from hack.bed.bed import Bed
 from hack.bed.foreign import remove_from_engine
-from hack.bed.instances import silent
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 from tests.faults import ledgerworld as books
@@ -177,7 +176,7 @@ def test_an_engine_that_comes_back_while_the_ledger_cannot_be_written_does_not_e
     until(lambda: world.running_containers("through"), lambda seen: seen == 1)
     world.wait("Ready", "through")
     # It was started again: it may not listen yet.
-    until(lambda: silent(world.endpoints()), lambda found: found == [])
+    world.answers_again()
     books.agree(world)
 
 

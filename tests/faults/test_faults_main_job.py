@@ -4,7 +4,6 @@ import pytest
 
 from controller.runtime import labels
 from hack.bed.bed import Bed
-from hack.bed.instances import silent
 from hack.bed.kubeconfig import Kubectl
 from tests.faults import left
 from tests.faults.worlds import QUICK, Start, Worlds
@@ -88,7 +87,7 @@ def test_an_engine_that_goes_away_and_comes_back_loses_no_instance(
     assert after["ports"] == before
     assert after["containers"][0].get("restartCount", 0) == 0, "it has not ended by itself"
     # It was started again: it may not listen yet, and still be called Ready.
-    until(lambda: silent(world.endpoints()), lambda found: found == [])
+    world.answers_again()
 
 
 def test_an_api_server_that_is_away_for_half_a_minute_is_survived(

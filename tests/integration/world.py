@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
@@ -18,8 +18,7 @@ from controller.ledger import Instance, LedgerReader
 from controller.runtime import labels
 from hack.bed.bed import Bed
 from hack.bed.engine import docker_client
-from hack.bed.errors import BedError
-from hack.bed.instances import Endpoint, ask, endpoints
+from hack.bed.instances import Endpoint, ask, endpoints, silent
 from hack.bed.kubeconfig import Kubectl
 from hack.bed.running import RunningController
 
@@ -130,15 +129,17 @@ class Instances:
         """What each port of an instance answers, by the port's name; checks whose it is."""
         return {e.name: ask(e) for e in self.endpoints() if e.instance == name}
 
-    def answers_again(self, name: str) -> dict[str, Object]:
-        """The same once a container that was started anew does: Ready may be of the one before."""
+    def answers_again(self, *names: str) -> None:
+        """Wait until each port of these instances, or of all, answers as what it is.
 
-        def look() -> dict[str, Object]:
-            with suppress(BedError):
-                return self.answers(name)
-            return {}
+        After a container was started anew: Ready may be of the one before.
+        """
 
-        return until(look)
+        def look() -> list[str]:
+            asked = [e for e in self.endpoints() if not names or e.instance in names]
+            return silent(asked) if asked else ["none has a port"]
+
+        until(look, lambda found: found == [])
 
     def versions(self) -> dict[str, str]:
         """The resourceVersion of every instance: what was written since shows in it."""

@@ -72,10 +72,8 @@ class Pipeline:
     def drift(self) -> str:
         """What differs from the newest commit, as a person would be shown it; empty: nothing.
 
-        kubectl reads twice, and shows a status that was written in between as well: what it shows
-        is looked at again, for what differs stays. Something must have been applied before.
-        ApplySet labels what it applies, and takes no manifest that has the label, so it is put in
-        here alone.
+        Something must have been applied before. ApplySet labels what it applies, and takes no
+        manifest that has the label, so it is put in here alone.
         """
         labels = {PART_OF: self._id()}
         rendered = [
