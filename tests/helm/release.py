@@ -15,6 +15,8 @@ from tests.integration.world import until
 
 Object = dict[str, Any]
 PATIENCE = "--timeout=300s"
+LONGER = 330.0
+"""Seconds for a kubectl that is that patient."""
 CLUSTER_KINDS = (
     "clusterroles",
     "clusterrolebindings",
@@ -68,7 +70,7 @@ class Release:
         self.helm("uninstall", self.name, "-n", self.namespace, "--wait", PATIENCE)
         marks = f"app.kubernetes.io/instance={self.name}"
         words = ("wait", "pod", "-n", self.namespace, "-l", marks, "--for=delete")
-        self.bed.kubectl(*words, PATIENCE, timeout=330)
+        self.bed.kubectl(*words, PATIENCE, timeout=LONGER)
 
     def exists(self) -> bool:
         """Whether Helm knows of it, in whatever state."""
@@ -147,7 +149,7 @@ class Release:
         # The pod itself: the DaemonSet's own count is late when a pod has been deleted.
         (pod,) = until(others)
         words = ("wait", "pod", pod["metadata"]["name"], "-n", self.namespace)
-        self.bed.kubectl(*words, "--for=condition=Ready", PATIENCE, timeout=330)
+        self.bed.kubectl(*words, "--for=condition=Ready", PATIENCE, timeout=LONGER)
 
     def restarts(self) -> int:
         """How often the kubelet has started the agent's program again."""

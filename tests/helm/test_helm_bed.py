@@ -14,7 +14,7 @@ from hack.bed.kubeconfig import Kubectl
 from hack.bed.leftovers import processes_of_folder
 from hack.bed.report import Report
 from tests.helm.conftest import POD_IMAGE, REGISTRY
-from tests.helm.release import PATIENCE
+from tests.helm.release import LONGER, PATIENCE
 from tests.helm.remains import assert_nothing_of, places_of_the_machine
 from tests.integration.world import until
 
@@ -32,7 +32,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     ]
     kubectl("apply", "-n", name, "-f", "-", input=yaml.safe_dump_all(objects))
     yield name
-    kubectl("delete", "namespace", name, PATIENCE, timeout=330)
+    kubectl("delete", "namespace", name, PATIENCE, timeout=LONGER)
     assert kubectl("get", "namespace", name, "--ignore-not-found", "-o", "name").stdout == ""
 
 
@@ -56,7 +56,7 @@ def workload(kind: str, name: str, **pod: object) -> Object:
 
 @pytest.mark.parametrize("name", ["daemonset/on-each", "deployment/somewhere"])
 def test_pods_run_log_and_reach_the_api_server(kubectl: Kubectl, namespace: str, name: str) -> None:
-    kubectl("rollout", "status", name, "-n", namespace, PATIENCE, timeout=330)
+    kubectl("rollout", "status", name, "-n", namespace, PATIENCE, timeout=LONGER)
     # It has no probe: it counts as ready before it has written anything.
     until(lambda: "echo: uid=" in kubectl("logs", name, "-n", namespace).stdout)
     check = ("/echo", "check", "10.96.0.1:443")
@@ -67,14 +67,14 @@ def test_pods_run_log_and_reach_the_api_server(kubectl: Kubectl, namespace: str,
 
 def test_pods_have_accounts_and_go_with_what_made_them(kubectl: Kubectl, namespace: str) -> None:
     words: tuple[str, ...] = ("rollout", "status", "deployment/somewhere", "-n", namespace)
-    kubectl(*words, PATIENCE, timeout=330)
+    kubectl(*words, PATIENCE, timeout=LONGER)
     listed = kubectl("get", "pods", "-n", namespace, "-l", "app=somewhere", "-o", "json").stdout
     (pod,) = json.loads(listed)["items"]
     assert pod["spec"]["serviceAccountName"] == "default"
     assert pod["status"]["podIP"].startswith("10.244.1.")
     kubectl("delete", "deployment", "somewhere", "-n", namespace, "--cascade=foreground")
     words = ("wait", "--for=delete", f"pod/{pod['metadata']['name']}", PATIENCE)
-    kubectl(*words, "-n", namespace, timeout=330)
+    kubectl(*words, "-n", namespace, timeout=LONGER)
 
 
 def test_nothing_is_left_of_pods_whose_kubelet_and_runtime_were_killed() -> None:
@@ -93,7 +93,7 @@ def test_nothing_is_left_of_pods_whose_kubelet_and_runtime_were_killed() -> None
         ]
         bed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
         for each in ("daemonset/on-each", "deployment/one"):
-            bed.kubectl("rollout", "status", each, PATIENCE, timeout=330)
+            bed.kubectl("rollout", "status", each, PATIENCE, timeout=LONGER)
         state = pods.kubelet(bed).state
         for process in (state.kubelet, state.containerd):
             assert process is not None

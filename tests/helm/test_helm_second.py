@@ -11,7 +11,7 @@ from tests.helm import node
 from tests.helm.charts import CHART, values
 from tests.helm.conftest import POD_IMAGE, told_on_failure
 from tests.helm.players import Players
-from tests.helm.release import PATIENCE, Release
+from tests.helm.release import LONGER, PATIENCE, Release
 from tests.integration.world import container, instance
 
 EXAM = "exam"
@@ -70,4 +70,4 @@ def test_release_that_is_uninstalled_leaves_the_other_one_serving(
     listed = json.loads(kubectl("get", "chnode", "-o", "json").stdout)["items"]
     assert [each["metadata"]["name"] for each in listed] == [bed.node().name]
     assert exam.cluster_objects() == []
-    kubectl("delete", "namespace", exam.namespace, PATIENCE, timeout=330)
+    kubectl("delete", "namespace", exam.namespace, PATIENCE, timeout=LONGER)

@@ -7,7 +7,7 @@ from hack.bed.kubeconfig import Kubectl
 from tests.helm import node
 from tests.helm.conftest import POD_IMAGE
 from tests.helm.players import Players
-from tests.helm.release import PATIENCE, Release
+from tests.helm.release import LONGER, PATIENCE, Release
 from tests.integration.world import container, instance, until
 
 
@@ -37,6 +37,6 @@ def test_uninstall_leaves_nothing_in_the_cluster_or_on_the_node(
     # What has gone with its owner follows it in a moment.
     until(release.namespaced_objects, lambda left: left == [])
     words = ("delete", "namespace", release.namespace, players.namespace, PATIENCE)
-    kubectl(*words, timeout=330)
+    kubectl(*words, timeout=LONGER)
     left = json.loads(kubectl("get", "namespace", "-o", "json").stdout)["items"]
     assert {each["status"]["phase"] for each in left} == {"Active"}
