@@ -52,6 +52,16 @@ class Installation(World):
             }
             return found | {n["Name"]: n["Id"] for n in client.networks(filters=mark)}
 
+    def remove_networks(self) -> None:
+        """Take away what it keeps for its next instances, once it has none and has ended.
+
+        An engine that another test starts on an empty disk would not know them.
+        """
+        with self.docker() as client:
+            mark = {"label": f"{labels.INSTALLATION}={self.name}"}
+            for each in client.networks(filters=mark):
+                client.remove_network(each["Id"])
+
     def chains(self) -> list[str]:
         """Its rules in the kernel."""
         names = set(rules.names(self.name).values())

@@ -42,6 +42,8 @@ def both(
         ours.apply(instance("kept", container(echo_image), ttl="1s", onExpiry="Retain"))
         ours.wait("Expired", "kept")
         theirs.fill(echo_image)
+        # A pair has a network each, and one is made ahead: that comes after they are Ready.
+        until(theirs.things, lambda found: sum("-own-" in name for name in found) == 3)
         yield ours, theirs
     finally:
         for each in (ours, theirs):
@@ -50,6 +52,7 @@ def both(
     for running in (first, second):
         assert "Traceback" not in running.logs()
         running.stop()
+    theirs.remove_networks()
     kubectl("delete", "chnode", "--all")
 
 
